@@ -1,0 +1,1 @@
+"""Model file in, bundle of native code out."""

@@ -1,0 +1,272 @@
+"""Contraction: sums of products where one operand varies along lanes only: convolution, matrix product, inner product.
+
+    out[row, col, n] = init[n] + sum over k of a[row, col, k] * b[k, n]
+
+A block of mr columns times nv vectors of n stays in registers while k runs. `a` is read in place, one element per column, and
+multiplied into whole vectors of `b`. A constant `b` is packed: for every block of n, all k, each with its block of n together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ..emit import Coord, Emitter, Value
+from ..expr import Expr, Load, loads
+from ..index import Axis, Index
+from ..kernel import Place
+from ..lower_expr import Lowering, Point, coordinate
+from ..stage import Stage
+from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all, zero_or
+
+STRAIGHT = 12
+"""Inner reduce axes up to this many steps together are straight code. The outermost stays a loop: without one, LLVM would move the weights of
+all steps out of the loop over columns and spill them."""
+
+
+def emit_contraction(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
+    """All columns and the region's rows and lane blocks, block by block: weights stay close while rows go by."""
+    e = low.emitter
+    lane = axis_of(stage, place.lane)
+    width = place.block.nv * e.target.machine.lanes
+    whole = lane.extent // width
+
+    def lane_block(n: Coord, width: int) -> None:
+        micro = _Micro(low, stage, place, n, width)
+        nest(e, free_axes(stage, place), region.point, lambda point: _columns(micro, region, point))
+
+    def full_block(block: Coord, _: list[Value]) -> list[Value]:
+        lane_block(block * width, width)
+        return []
+
+    e.loop(region.lane_lo, e.minimum(region.lane_hi, whole), 1, full_block, bounds=(0, max(whole - 1, 0)))
+    if lane.extent % width:
+        tail = Coord.at(whole * width)
+        if isinstance(region.lane_hi, int):
+            lane_block(tail, lane.extent % width)
+        else:
+            wanted = e.builder.icmp_signed(">", region.lane_hi, e.i64(whole))
+            e.when(wanted, lambda: lane_block(tail, lane.extent % width))
+
+
+def _columns(micro: _Micro, region: Region, point: Point) -> None:
+    """Every block of columns: row by row, or where rows are the columns, the blocks of the region."""
+    e, place = micro.low.emitter, micro.place
+    if place.col is None:
+        row = axis_of(micro.stage, place.row)
+        rows(e, row, region, lambda y: micro.emit(point.at(row.id, y), None, Coord.at(0), 1))
+        return
+    col = axis_of(micro.stage, place.col)
+    count, large, size = balanced(col.extent, place.block.mr)
+
+    def blocks(point: Point, lo: Value | int, hi: Value | int) -> None:
+        def big(block: Coord, _: list[Value]) -> list[Value]:
+            micro.emit(point, col.id, block * size, size)
+            return []
+
+        def small(block: Coord, _: list[Value]) -> list[Value]:
+            micro.emit(point, col.id, block * (size - 1) + large, size - 1)
+            return []
+
+        e.loop(lo, e.minimum(hi, large), 1, big, bounds=(0, large - 1))
+        if size > 1 and count > large:
+            e.loop(e.maximum(lo, large), hi, 1, small, bounds=(large, count - 1))
+
+    if place.row == place.col:
+        blocks(point, region.row_lo, region.row_hi)
+    else:
+        row = axis_of(micro.stage, place.row)
+        rows(e, row, region, lambda y: blocks(point.at(row.id, y), 0, count))
+
+
+@dataclass(frozen=True)
+class _Micro:
+    """The code of one register block at lanes ``[n, n + width)``."""
+
+    low: Lowering
+    stage: Stage
+    place: Place
+    n: Coord
+    width: int
+
+    def emit(self, point: Point, col: int | None, first: Coord, mr: int) -> None:
+        """`mr` columns from `first` on: initialise, run over k, store."""
+        e = self.low.emitter
+        parts = pieces(self.width, e.target.machine.lanes)
+        places = [point if col is None else point.at(col, first + r) for r in range(mr)]
+        starts = []
+        for r in range(mr):
+            for offset, lanes in parts:
+                at = places[r].at(self.place.lane, self.n + offset).over(self.place.lane, lanes)
+                starts.append(zero_or(self.low, self.stage.init, at, self.stage.stores[0].value.dtype, lanes))
+        sums = self._reduce(places, parts, starts)
+        if self.place.row_epilogue and col is not None and mr > 1:
+            return self._store_rows(point, col, first, parts, sums, mr)
+        for r in range(mr):
+            for v, (offset, lanes) in enumerate(parts):
+                at = places[r].at(self.place.lane, self.n + offset).over(self.place.lane, lanes)
+                store_all(self.low, self.stage, at, sums[r * len(parts) + v])
+
+    def _store_rows(
+        self, point: Point, col: int, first: Coord, parts: list[tuple[int, int]], sums: list[Value], mr: int
+    ) -> None:
+        """A costly epilogue runs once in the code, over the rows of a copy on the stack: inlined per register it would spill."""
+        e = self.low.emitter
+        panel = e.scratch("float32", mr * self.width)
+        for r in range(mr):
+            for v, (offset, _) in enumerate(parts):
+                e.store(
+                    sums[r * len(parts) + v],
+                    e.address(panel, "float32", Coord.at(r * self.width + offset)),
+                    "float32",
+                )
+
+        def row(r: Coord, _: list[Value]) -> list[Value]:
+            for offset, lanes in parts:
+                at = (
+                    point.at(col, first + r).at(self.place.lane, self.n + offset).over(self.place.lane, lanes)
+                )
+                acc = e.load(e.address(panel, "float32", r * self.width + offset), "float32", lanes)
+                store_all(self.low, self.stage, at, acc)
+            return []
+
+        e.loop(0, mr, 1, row)
+
+    def _reduce(self, places: list[Point], parts: list[tuple[int, int]], sums: list[Value]) -> list[Value]:
+        """Loops over the reduce axes in `k_order`, the innermost unrolled, carrying the sums."""
+        axes = [axis_of(self.stage, number) for number in self.place.k_order]
+        if not axes:
+            return self._steps(places, parts, Coord.at(0), None, [0], sums)
+        straight = len(axes) - 1
+        while straight > 1 and prod(axis.extent for axis in axes[straight - 1 :]) <= STRAIGHT:
+            straight -= 1
+
+        def level(depth: int, fixed: dict[int, Coord], k: Coord, sums: Sequence[Value]) -> list[Value]:
+            axis = axes[depth]
+
+            def inner(i: Coord, carried: Sequence[Value]) -> list[Value]:
+                return level(depth + 1, {**fixed, axis.id: i}, k * axis.extent + i, carried)
+
+            if depth < len(axes) - 1:
+                if depth < straight:
+                    return self.low.emitter.loop(0, axis.extent, 1, inner, sums)
+                for i in range(axis.extent):
+                    sums = inner(Coord.at(i), sums)
+                return list(sums)
+            here = [Point({**p.coords, **fixed}) for p in places]
+            step = self.place.block.unroll if depth == 0 or axis.extent > STRAIGHT else axis.extent
+
+            def run(i: Coord, carried: Sequence[Value], steps: int) -> list[Value]:
+                return self._steps(
+                    [p.at(axis.id, i) for p in here],
+                    parts,
+                    k * axis.extent + i,
+                    axis.id,
+                    range(steps),
+                    carried,
+                )
+
+            main = axis.extent // step * step
+            sums = self.low.emitter.loop(0, main, step, lambda i, carried: run(i, carried, step), sums)
+            return run(Coord.at(main), sums, axis.extent - main) if main < axis.extent else list(sums)
+
+        return level(0, {}, Coord.at(0), sums)
+
+    def _steps(
+        self,
+        places: list[Point],
+        parts: list[tuple[int, int]],
+        k: Coord,
+        axis: int | None,
+        steps: Sequence[int],
+        sums: Sequence[Value],
+    ) -> list[Value]:
+        """`steps` consecutive k: load the vectors of b, then multiply each column's element of a into the sums."""
+        e = self.low.emitter
+        a = self.stage.operands[0].inlined()
+        out = list(sums)
+        ahead = self._ahead(places, axis, len(steps), a)
+        for u in steps:
+            vectors = [
+                self._weights(
+                    places[0] if axis is None else places[0].at(axis, places[0].coords[axis] + u),
+                    k + u,
+                    *part,
+                )
+                for part in parts
+            ]
+            for r, place in enumerate(places):
+                at = place if axis is None else place.at(axis, place.coords[axis] + u)
+                scalar: Callable[[int], Value]
+                if ahead:
+                    group, lanes = ahead[r][u // 4]
+                    scalar = _lane_reader(e, group, u % 4, lanes)
+                else:
+                    scalar = _splat_reader(e, self.low.evaluate(a, at))
+                for v, (_, lanes) in enumerate(parts):
+                    out[r * len(parts) + v] = e.muladd(scalar(lanes), vectors[v], out[r * len(parts) + v])
+        return out
+
+    def _ahead(
+        self, places: list[Point], axis: int | None, steps: int, a: Expr
+    ) -> list[list[tuple[Value, int]]]:
+        """For multiply-adds by lane: every column's next elements of a, as vectors of up to four; empty where that does not apply."""
+        e = self.low.emitter
+        if (
+            axis is None
+            or e.target.machine.a_form != "lane"
+            or not isinstance(a, Load)
+            or a.map[0].coefficient(axis) != 1
+        ):
+            return []
+        columns = []
+        for place in places:
+            base = coordinate(e, a.map[0], place)
+            columns.append(
+                [
+                    (
+                        e.load(e.address(self.low.pointers[a.buffer], a.dtype, base + at), a.dtype, lanes),
+                        lanes,
+                    )
+                    for at, lanes in pieces(steps, 4)
+                ]
+            )
+        return columns
+
+    def _weights(self, point: Point, k: Coord, offset: int, lanes: int) -> Value:
+        e, place = self.low.emitter, self.place
+        b = self.stage.operands[1].inlined()
+        if not place.packed:
+            return self.low.evaluate(b, point.at(place.lane, self.n + offset).over(place.lane, lanes))
+        assert isinstance(b, Load)
+        depth = prod(axis_of(self.stage, number).extent for number in place.k_order)
+        batch = coordinate(e, packed_batch(self.stage, place), point)
+        base = batch * depth + self.n * depth + k * self.width + offset
+        return e.load(e.address(self.low.pointers[b.buffer], b.dtype, base), b.dtype, lanes)
+
+
+def _lane_reader(e: Emitter, group: Value, index: int, held: int) -> Callable[[int], Value]:
+    return lambda lanes: e.lane(group, index, lanes) if held > 1 else e.splat(group, lanes)
+
+
+def _splat_reader(e: Emitter, scalar: Value) -> Callable[[int], Value]:
+    return lambda lanes: e.splat(scalar, lanes)
+
+
+def packed_batch(stage: Stage, place: Place) -> Index:
+    """How many lanes of packed weights lie before those of the current batch axes: the groups of a grouped convolution."""
+    lanes = axis_of(stage, place.lane).extent
+    total = Index(0)
+    for axis in batch_axes(stage):
+        total = total * axis.extent + Index.of(axis)
+    return total * lanes
+
+
+def batch_axes(stage: Stage) -> list[Axis]:
+    """Output axes that both operands of a contraction vary along."""
+    used = [
+        frozenset().union(*(i.axes for load in loads(operand) for i in load.map))
+        for operand in (o.inlined() for o in stage.operands)
+    ]
+    return [axis for axis in stage.axes if all(axis.id in axes for axes in used)]

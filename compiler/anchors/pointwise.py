@@ -1,0 +1,106 @@
+"""Pointwise: a group without a reduction, an expression evaluated at every output element.
+
+Lanes run along the axis that is contiguous in the output; loops are split where a guard (a pad, a slice of a concat) changes along it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from ..emit import Coord, Value
+from ..expr import Expr
+from ..index import Axis
+from ..kernel import Place
+from ..lower_expr import Lowering, Point, split_points
+from ..stage import Stage
+from .region import Region, axis_of, free_axes, pieces, store_all
+
+
+def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
+    """Every element of the region's rows."""
+    lane, row = axis_of(stage, place.lane), axis_of(stage, place.row)
+    values = tuple(store.value for store in stage.stores)
+
+    def spans(point: Point) -> None:
+        for start, end in _segments(values, lane):
+            _span(low, stage, place, region if row.id == lane.id else None, point, start, end)
+
+    inner = free_axes(stage, place)
+    if row.id == lane.id:
+        return _loops(low, values, inner, region.point, spans)
+    e = low.emitter
+    for start, end in _segments(values, row):
+
+        def step(y: Coord, _: list[Value]) -> list[Value]:
+            _loops(low, values, inner, region.point.at(row.id, y), spans)
+            return []
+
+        e.loop(
+            e.maximum(region.row_lo, start), e.minimum(region.row_hi, end), 1, step, bounds=(start, end - 1)
+        )
+
+
+def _segments(values: tuple[Expr, ...], axis: Axis) -> list[tuple[int, int]]:
+    points = split_points(values, axis)
+    return list(itertools.pairwise(points))
+
+
+def _loops(
+    low: Lowering, values: tuple[Expr, ...], axes: list[Axis], point: Point, body: Callable[[Point], None]
+) -> None:
+    """Loops over `axes`, each split where a guard changes along it, so that inside them every guard is decided."""
+    if not axes:
+        return body(point)
+
+    def step(coord: Coord, _: list[Value]) -> list[Value]:
+        _loops(low, values, axes[1:], point.at(axes[0].id, coord), body)
+        return []
+
+    for start, end in _segments(values, axes[0]):
+        low.emitter.loop(start, end, 1, step)
+
+
+def _span(
+    low: Lowering, stage: Stage, place: Place, region: Region | None, point: Point, start: int, end: int
+) -> None:
+    """Lanes ``[start, end)``, cut to the region's rows where these are the lanes: whole vectors, then what is left."""
+    e = low.emitter
+    lanes = e.target.machine.lanes
+    step = lanes * place.block.nv
+    whole = start + (end - start) // step * step
+
+    def vectors(first: Coord, _: list[Value]) -> list[Value]:
+        for offset in range(0, step, lanes):
+            store_all(low, stage, point.at(place.lane, first + offset).over(place.lane, lanes), None)
+        return []
+
+    lo: Value | int = start
+    hi: Value | int = whole
+    if region is not None:
+        lo, hi = e.maximum(region.row_lo, start), e.minimum(region.row_hi, whole)
+    e.loop(
+        lo,
+        hi,
+        step,
+        vectors,
+        bounds=(start, max(start, whole - step)),
+        align=step if start % step == 0 else 1,
+    )
+
+    def rest() -> None:
+        for offset, count in pieces(end - whole, lanes):
+            store_all(
+                low, stage, point.at(place.lane, Coord.at(whole + offset)).over(place.lane, count), None
+            )
+
+    if whole == end:
+        return
+    if region is None or isinstance(region.row_hi, int):
+        rest()
+    else:
+        inside = e.builder.and_(
+            e.builder.icmp_signed(">", region.row_hi, e.i64(whole)),
+            e.builder.icmp_signed("<=", e.i64(region.row_lo), e.i64(whole)),
+        )
+        e.when(inside, rest)

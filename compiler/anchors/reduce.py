@@ -1,0 +1,132 @@
+"""Reduce: sums, maxima and minima over axes of an expression, evaluated as it is read.
+
+Where an output axis is contiguous in the input, lanes run along it and every lane reduces its own column. Otherwise lanes run along the
+innermost reduced axis, and the partial results of the lanes are combined at the end, in a fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..emit import Coord, Emitter, Value
+from ..index import Axis
+from ..kernel import Place
+from ..lower_expr import Lowering, Point, combine
+from ..stage import Stage
+from .region import Region, axis_of, free_axes, nest, pieces, rows, store_all
+
+PARTIALS = 4
+"""Independent accumulators, which hide the latency of an addition."""
+
+NEUTRAL = {"sum": 0.0, "max": float("-inf"), "min": float("inf")}
+
+
+def emit_reduce(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
+    """Reduce every output of the region."""
+    e = low.emitter
+    reduced = {axis.id for axis in stage.reduce}
+    lane = axis_of(stage, place.lane)
+    if lane.id in reduced:
+        row = axis_of(stage, place.row)
+        rows(
+            e,
+            row,
+            region,
+            lambda y: nest(
+                e, free_axes(stage, place), region.point.at(row.id, y), lambda p: _across(low, stage, lane, p)
+            ),
+        )
+        return
+    width = place.block.nv * e.target.machine.lanes
+    whole = lane.extent // width
+
+    def column(n: Coord, width: int) -> None:
+        for offset, lanes in pieces(width, e.target.machine.lanes):
+            nest(
+                e,
+                free_axes(stage, place),
+                region.point.at(lane.id, n + offset).over(lane.id, lanes),
+                lambda p: _down(low, stage, p),
+            )
+
+    def full(block: Coord, _: list[Value]) -> list[Value]:
+        column(block * width, width)
+        return []
+
+    e.loop(region.lane_lo, e.minimum(region.lane_hi, whole), 1, full, bounds=(0, max(whole - 1, 0)))
+    if lane.extent % width:
+        rest = Coord.at(whole * width)
+        if isinstance(region.lane_hi, int):
+            column(rest, lane.extent % width)
+        else:
+            e.when(
+                e.builder.icmp_signed(">", region.lane_hi, e.i64(whole)),
+                lambda: column(rest, lane.extent % width),
+            )
+
+
+def _down(low: Lowering, stage: Stage, point: Point) -> None:
+    """Every lane of `point` reduces its own column."""
+    acc = _accumulate(low, stage, list(stage.reduce), point)
+    store_all(low, stage, point, acc)
+
+
+def _across(low: Lowering, stage: Stage, lane: Axis, point: Point) -> None:
+    """Lanes share one output: vectors along `lane`, then the lanes among themselves."""
+    e = low.emitter
+    lanes = e.target.machine.lanes
+    others = [axis for axis in stage.reduce if axis.id != lane.id]
+    whole = lane.extent // lanes
+    results: list[Value] = []
+    if whole:
+        wide = Axis(lane.id, whole)
+        acc = _accumulate(low, stage, [*others, wide], point.over(lane.id, lanes), scale={lane.id: lanes})
+        results += [e.extract(acc, i) for i in range(lanes)]
+    for i in range(whole * lanes, lane.extent):
+        results.append(_accumulate(low, stage, others, point.at(lane.id, Coord.at(i))))
+    while len(results) > 1:
+        pairs = [_join(e, stage, results[i], results[i + 1]) for i in range(0, len(results) - 1, 2)]
+        results = pairs + results[len(results) - len(results) % 2 :]
+    store_all(low, stage, point, results[0])
+
+
+def _accumulate(
+    low: Lowering, stage: Stage, axes: list[Axis], point: Point, scale: dict[int, int] | None = None
+) -> Value:
+    """The operand combined over `axes` at `point`, by several partial results along the innermost axis."""
+    e = low.emitter
+    expr = stage.operands[0].inlined()
+    scale = scale or {}
+    ways = min(PARTIALS, axes[-1].extent) if axes else 1
+    start = [e.constant(NEUTRAL[stage.combine], expr.dtype, point.lanes)] * ways
+
+    def level(depth: int, point: Point, sums: Sequence[Value]) -> list[Value]:
+        if depth == len(axes):
+            return [_join(e, stage, sums[0], low.evaluate(expr, point)), *sums[1:]]
+        axis = axes[depth]
+
+        def at(i: Coord) -> Point:
+            return point.at(axis.id, i * scale.get(axis.id, 1))
+
+        if depth < len(axes) - 1:
+            return e.loop(0, axis.extent, 1, lambda i, carried: level(depth + 1, at(i), carried), sums)
+
+        def step(i: Coord, carried: list[Value]) -> list[Value]:
+            return [_join(e, stage, acc, low.evaluate(expr, at(i + way))) for way, acc in enumerate(carried)]
+
+        main = axis.extent // ways * ways
+        run = e.loop(0, main, ways, step, sums)
+        for i in range(main, axis.extent):
+            run[0] = _join(e, stage, run[0], low.evaluate(expr, at(Coord.at(i))))
+        return run
+
+    sums = level(0, point, start)
+    while len(sums) > 1:
+        sums = [_join(e, stage, a, b) for a, b in zip(sums[::2], sums[1::2], strict=False)] + sums[
+            len(sums) - len(sums) % 2 :
+        ]
+    return sums[0]
+
+
+def _join(e: Emitter, stage: Stage, a: Value, b: Value) -> Value:
+    return combine(e, stage.combine, stage.operands[0].expr.dtype, a, b)

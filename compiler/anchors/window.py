@@ -1,0 +1,284 @@
+"""Window: depthwise convolution and pooling, where every channel slides its own window.
+
+    out[row, col, c] = combine over (i, j) of x[row * s + i * d, col * s + j * d, c] (* w[i, j, c])
+
+Lanes run along channels. A block of columns is computed together, so that an element that several windows share is loaded once. A row
+outside the input is a row of fill values: choosing its pointer once a row keeps branches out of the loops; columns at the edges are known
+when the code is made, and their missing taps are not emitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..emit import Coord, Value
+from ..expr import Const, Expr, Guard, Load
+from ..index import Bound, Index
+from ..kernel import Place
+from ..lower_expr import Lowering, Point, bound_verdict, combine, coordinate
+from ..stage import Stage
+from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all, zero_or
+
+FILL = "fill"
+"""Name of the local buffer with a row of fill values."""
+
+
+def emit_window(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
+    """Every column and channel of the region's rows."""
+    window = _Window(low, stage, place, *window_axes(stage, place))
+    row = axis_of(stage, place.row)
+    rows(
+        low.emitter, row, region,
+        lambda y: nest(low.emitter, free_axes(stage, place), region.point.at(row.id, y), window.emit_row),
+    )  # fmt: skip
+
+
+def window_axes(stage: Stage, place: Place) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The reduce axes that slide along rows, and those that slide along columns."""
+    columns: set[int] = set()
+    for index in stage.operands[0].map:
+        if place.col is not None and place.col in index.axes:
+            columns |= set(index.axes)
+    cols = tuple(a.id for a in stage.reduce if a.id in columns)
+    return tuple(a.id for a in stage.reduce if a.id not in columns), cols
+
+
+def split_guard(stage: Stage, place: Place) -> tuple[Load, tuple[Bound, ...], tuple[Bound, ...], float]:
+    """The load under the operand, the bounds on rows, those on columns, and the fill value outside."""
+    expr: Expr = stage.operands[0].inlined()
+    fill = 0.0
+    box: tuple[Bound, ...] = ()
+    if isinstance(expr, Guard):
+        assert isinstance(expr.outside, Const)
+        fill, box, expr = float(expr.outside.value), expr.box, expr.inside
+    assert isinstance(expr, Load), "a window reads its input in place"
+    _, cols = window_axes(stage, place)
+    col_axes = {*cols, place.col}
+    by_col = tuple(b for b in box if b.index.axes & col_axes)
+    return expr, tuple(b for b in box if b not in by_col), by_col, fill
+
+
+def fill_row(stage: Stage, place: Place) -> tuple[int, int, float] | None:
+    """(elements, first offset, value) of the row that stands for one outside the input; None where no row can be outside."""
+    load, by_row, by_col, fill = split_guard(stage, place)
+    if not by_row:
+        return None
+    _, cols = window_axes(stage, place)
+    inner = _part(load.map[0], {*cols, place.col, place.lane} | {a.id for a in free_axes(stage, place)})
+    lo, hi = inner.range
+    for bound in by_col:
+        scale = next(
+            (t.scale for t in inner.terms for u in bound.index.terms if t.inner == u.inner), 0
+        ) // max(bound.index.terms[0].scale, 1)
+        lo, hi = (
+            max(lo, scale * (bound.lo - bound.index.const)),
+            min(hi, scale * (bound.hi - 1 - bound.index.const) + inner_rest(inner, bound)),
+        )
+    return hi - lo + 1, lo, fill
+
+
+def inner_rest(inner: Index, bound: Bound) -> int:
+    """The largest value of the terms of `inner` that `bound` says nothing of."""
+    return sum(t.range[1] for t in inner.terms if t.inner not in [u.inner for u in bound.index.terms])
+
+
+def _part(index: Index, axes: set[int | None]) -> Index:
+    """The terms of `index` over `axes` alone, without the constant."""
+    return Index(0, tuple(t for t in index.terms if Index(0, (t,)).axes & axes))
+
+
+@dataclass(frozen=True)
+class _Window:
+    low: Lowering
+    stage: Stage
+    place: Place
+    row_taps: tuple[int, ...]
+    col_taps: tuple[int, ...]
+
+    def emit_row(self, point: Point) -> None:
+        """One output row: edge columns one block each, the columns between them in a loop."""
+        e, mr = self.low.emitter, self.place.block.mr
+        pointers = self._row_pointers(point)
+        if self.place.col is None:
+            return self._block(point, pointers, None, 0)
+        extent = axis_of(self.stage, self.place.col).extent
+        lo, hi = self._interior(extent)
+
+        def static(start: int, end: int) -> None:
+            if start < end:
+                count, large, size = balanced(end - start, mr)
+                for number in range(count):
+                    first = start + number * size - max(0, number - large)
+                    self._block(point, pointers, Coord.at(first), size if number < large else size - 1)
+
+        if extent <= 2 * mr:
+            return static(0, extent)
+        static(0, lo)
+        count, large, size = balanced(hi - lo, mr)
+
+        def big(block: Coord, _: list[Value]) -> list[Value]:
+            self._block(point, pointers, (block * size + lo).within(lo, hi - size), size)
+            return []
+
+        def small(block: Coord, _: list[Value]) -> list[Value]:
+            self._block(
+                point, pointers, (block * (size - 1) + (large + lo)).within(lo, hi - size + 1), size - 1
+            )
+            return []
+
+        e.loop(0, large, 1, big)
+        if size > 1:
+            e.loop(large, count, 1, small)
+        static(hi, extent)
+
+    def _interior(self, extent: int) -> tuple[int, int]:
+        """Columns whose taps are all inside."""
+        good = [c for c in range(extent) if all(self._valid(Coord.at(c), taps) for taps in self._col_steps())]
+        return (good[0], good[-1] + 1) if good else (extent, extent)
+
+    def _row_pointers(self, point: Point) -> dict[tuple[int, ...], Value]:
+        """For every tap along rows, the address of its row: an input row, or the fill row."""
+        e = self.low.emitter
+        load, by_row, _, _ = split_guard(self.stage, self.place)
+        inner = {self.place.col, self.place.lane, *self.col_taps} | {
+            a.id for a in free_axes(self.stage, self.place)
+        }
+        outer = Index(
+            load.map[0].const, tuple(t for t in load.map[0].terms if not (Index(0, (t,)).axes & inner))
+        )
+        fill = fill_row(self.stage, self.place)
+        pointers = {}
+        for taps in self._row_steps():
+            at = Point(
+                {**point.coords, **{axis: Coord.at(i) for axis, i in zip(self.row_taps, taps, strict=True)}}
+            )
+            real = e.address(self.low.pointers[load.buffer], load.dtype, coordinate(e, outer, at))
+            condition = None
+            for bound in by_row:
+                if bound_verdict(e, bound, at) is True:
+                    continue
+                value = e.materialise(coordinate(e, bound.index, at))
+                test = e.builder.icmp_unsigned(
+                    "<", e.builder.sub(value, e.i64(bound.lo)), e.i64(bound.hi - bound.lo)
+                )
+                condition = test if condition is None else e.builder.and_(condition, test)
+            if condition is not None:
+                assert fill is not None
+                # `outer` has the whole constant of the address: the fill row must look as if it had it too
+                blank = e.address(self.low.pointers[FILL], load.dtype, Coord.at(-fill[1]))
+                real = e.builder.select(condition, real, blank)
+            pointers[taps] = real
+        return pointers
+
+    def _row_steps(self) -> list[tuple[int, ...]]:
+        return _steps(self.stage, self.row_taps)
+
+    def _col_steps(self) -> list[tuple[int, ...]]:
+        return _steps(self.stage, self.col_taps)
+
+    def _valid(self, col: Coord, taps: tuple[int, ...]) -> bool:
+        """Whether a tap of the column is inside the input."""
+        _, _, by_col, _ = split_guard(self.stage, self.place)
+        coords = {axis: Coord.at(i) for axis, i in zip(self.col_taps, taps, strict=True)}
+        assert self.place.col is not None
+        point = Point({self.place.col: col, **coords})
+        verdicts = [bound_verdict(self.low.emitter, bound, point) for bound in by_col]
+        assert None not in verdicts, "a column whose taps are not decided"
+        return all(v is True for v in verdicts)
+
+    def _block(
+        self, point: Point, pointers: dict[tuple[int, ...], Value], first: Coord | None, mr: int
+    ) -> None:
+        """Columns ``[first, first + mr)`` of every channel."""
+        e = self.low.emitter
+        lane = axis_of(self.stage, self.place.lane)
+        lanes = e.target.machine.lanes
+        whole = lane.extent // lanes * lanes
+        points = [point] if first is None else [point.at(self.place.col, first + r) for r in range(mr)]  # type: ignore[arg-type]
+
+        def vector(c: Coord, lanes: int) -> None:
+            self._vector([p.at(lane.id, c).over(lane.id, lanes) for p in points], pointers)
+
+        def step(c: Coord, _: list[Value]) -> list[Value]:
+            vector(c, lanes)
+            return []
+
+        e.loop(0, whole, lanes, step)
+        for offset, count in pieces(lane.extent - whole, lanes):
+            vector(Coord.at(whole + offset), count)
+
+    def _vector(self, points: list[Point], pointers: dict[tuple[int, ...], Value]) -> None:
+        """One vector of channels at every column of a block."""
+        stage = self.stage
+        dtype = stage.operands[0].expr.dtype
+        sums: list[Value | None] = [None] * len(points)
+        if stage.combine == "sum":
+            sums = [zero_or(self.low, stage.init, p, dtype, p.lanes) for p in points]
+        for row, pointer in pointers.items():
+            loaded: dict[tuple[int, tuple[tuple[int, int], ...]], Value] = {}
+            for taps in self._col_steps():
+                weight = self._weight(points[0], row, taps) if len(stage.operands) > 1 else None
+                for r, point in enumerate(points):
+                    if (
+                        self.col_taps
+                        and self.place.col is not None
+                        and not self._valid(point.coords[self.place.col], taps)
+                    ):
+                        continue
+                    value = self._element(point, pointer, taps, loaded)
+                    sums[r] = self._accumulate(sums[r], value, weight)
+        for point, acc in zip(points, sums, strict=True):
+            assert acc is not None
+            store_all(self.low, stage, point, acc)
+
+    def _accumulate(self, acc: Value | None, value: Value, weight: Value | None) -> Value:
+        e = self.low.emitter
+        if weight is not None:
+            return e.muladd(value, weight, acc)
+        return (
+            value
+            if acc is None
+            else combine(e, self.stage.combine, self.stage.operands[0].expr.dtype, acc, value)
+        )
+
+    def _element(self, point: Point, pointer: Value, taps: tuple[int, ...], loaded: dict) -> Value:  # type: ignore[type-arg]
+        """The input vector under a tap, loaded once for all the windows that hold it."""
+        e = self.low.emitter
+        load, _, _, _ = split_guard(self.stage, self.place)
+        inner = {self.place.col, self.place.lane, *self.col_taps} | {
+            a.id for a in free_axes(self.stage, self.place)
+        }
+        at = Point(
+            {**point.coords, **{axis: Coord.at(i) for axis, i in zip(self.col_taps, taps, strict=True)}},
+            point.lane,
+            point.lanes,
+        )
+        where = coordinate(e, _part(load.map[0], inner), at)
+        key = (where.const, tuple((id(v), f) for v, f in where.terms))
+        if key not in loaded:
+            loaded[key] = e.load(e.address(pointer, load.dtype, where), load.dtype, point.lanes)
+        return loaded[key]
+
+    def _weight(self, point: Point, row: tuple[int, ...], taps: tuple[int, ...]) -> Value:
+        e, place = self.low.emitter, self.place
+        fixed = dict(zip((*self.row_taps, *self.col_taps), (*row, *taps), strict=True))
+        b = self.stage.operands[1].inlined()
+        at = Point(
+            {**point.coords, **{axis: Coord.at(i) for axis, i in fixed.items()}}, point.lane, point.lanes
+        )
+        if not place.packed:
+            return self.low.evaluate(b, at)
+        assert isinstance(b, Load)
+        tap = 0
+        for number in place.k_order:
+            tap = tap * axis_of(self.stage, number).extent + fixed.get(number, 0)
+        base = at.coords[place.lane] + tap * axis_of(self.stage, place.lane).extent
+        return e.load(e.address(self.low.pointers[b.buffer], b.dtype, base), b.dtype, at.lanes)
+
+
+def _steps(stage: Stage, axes: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """All values of some reduce axes, in order."""
+    out: list[tuple[int, ...]] = [()]
+    for number in axes:
+        out = [(*taps, i) for taps in out for i in range(axis_of(stage, number).extent)]
+    return out

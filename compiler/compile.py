@@ -1,0 +1,137 @@
+"""compile_model: a model file becomes a bundle. The whole pipeline on one page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from .bands import form_bands
+from .bundle import SCHEMA, Bundle, KernelInfo, Manifest, TargetInfo, TensorInfo
+from .fusion import LEVELS, Fused, Level, fuse
+from .graph import Graph
+from .header import header
+from .importers.onnx import import_onnx
+from .kernel_cache import kernel_objects
+from .lower_group import Lowered, lower_group
+from .objects import assemble
+from .passes import canonicalise
+from .placement import Placed, place
+from .plan import Plan, Step, make_plan
+from .program import generate_program, program_of
+from .relocatable import join_objects
+from .target import Target, find_target
+from .tolerance import relative_tolerance
+
+MAX_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to compile for. `shapes` binds dynamic dimensions by input name."""
+
+    target: str = "host"
+    fusion: Level = "full"
+    threads: int = 1
+    bands: bool = True
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def checked(self) -> Options:
+        """The options themselves; UserError for values out of range."""
+        if self.fusion not in LEVELS:
+            raise UserError(f"unknown fusion level {self.fusion!r}: levels are {', '.join(LEVELS)}")
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise UserError(f"{self.threads} threads: fusekit compiles for 1 to {MAX_THREADS}")
+        return self
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Every stage of one compilation, for inspection and tests."""
+
+    target: Target
+    graph: Graph
+    fused: Fused
+    placed: Placed
+    lowered: tuple[Lowered, ...]
+    plan: Plan
+    constants: Mapping[str, np.ndarray]
+
+
+def compile_model(path: Path, options: Options) -> Bundle:
+    """Compile the ONNX model at `path`. UserError where the model or the options cannot be compiled."""
+    options = options.checked()
+    stages = lower_graph(canonicalise(import_onnx(Path(path), options.shapes)), options)
+    return assemble_bundle(stages, options, Path(path))
+
+
+def lower_graph(graph: Graph, options: Options) -> Stages:
+    """Graph to plan: fuse, place, schedule, assign memory."""
+    target = find_target(options.target)
+    fused = fuse(graph, options.fusion)
+    if options.fusion == "full" and options.bands:
+        fused = form_bands(graph, fused, target)
+    constants = {**graph.constants, **fused.constants}
+    placed = place(graph, fused)
+    names = frozenset(constants)
+    lowered = tuple(
+        lower_group(g, placed.layouts, placed.types, names, target, options.threads) for g in fused.groups
+    )
+    plan = make_plan(graph, placed, lowered, constants)
+    return Stages(target, graph, fused, placed, lowered, plan, constants)
+
+
+def assemble_bundle(stages: Stages, options: Options, path: Path) -> Bundle:
+    """Plan to files: generate, assemble and join the kernels and the program."""
+    target, plan, graph = stages.target, stages.plan, stages.graph
+    kernels = kernel_objects(tuple(dict.fromkeys(step.lowered.kernel for step in plan.steps)))
+    identity = hashlib.sha256(
+        "\n".join([str(plan), graph.name, str(options.threads), *sorted(kernels)]).encode() + plan.weights
+    ).hexdigest()[:16]
+    program = program_of(f"fk_model_{identity}", graph, plan, target, options.threads)
+    objects = [kernels[symbol] for symbol in sorted(kernels)]
+    model = join_objects([assemble(str(generate_program(program)), target), *objects])
+    manifest = Manifest(
+        SCHEMA, graph.name, identity, program.symbol, hashlib.sha256(path.read_bytes()).hexdigest(), compiler_version(),
+        TargetInfo(target.name, target.triple, target.cpu, target.features), options.fusion, options.bands, options.threads,
+        tuple(_tensor(graph, v, 0.0) for v in graph.inputs),
+        tuple(_tensor(graph, v, relative_tolerance(graph, v)) for v in graph.outputs),
+        tuple(_kernel(stages, step, i) for i, step in enumerate(plan.steps)),
+        plan.arena_bytes, len(plan.weights), plan.scratch_bytes * options.threads, sum(map(len, objects)),
+    )  # fmt: skip
+    files = {
+        "model.o": model,
+        "model.h": header(manifest).encode(),
+        "weights.bin": plan.weights,
+        "manifest.json": manifest.to_json().encode(),
+    }
+    return Bundle(manifest, files)
+
+
+def _tensor(graph: Graph, value: str, rtol: float) -> TensorInfo:
+    type_ = graph.types[value]
+    return TensorInfo(value, type_.dtype, type_.shape, type_.nbytes, rtol, 1e-6 if rtol else 0.0)
+
+
+def _kernel(stages: Stages, step: Step, number: int) -> KernelInfo:
+    group, kernel = stages.fused.groups[number], step.lowered.kernel
+    touched = sum(stages.placed.types[b.buffer].nbytes for b in step.lowered.bindings)
+    flops = sum(stage.flops for stage in group.stages)
+    label = "+".join(group.nodes[:1]) if group.nodes else kernel.symbol
+    return KernelInfo(kernel.symbol, label, group.ops, flops, touched, str(kernel.schedule))
+
+
+def compiler_version() -> str:
+    """fusekit's version."""
+    try:
+        return version("fusekit")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+__all__ = ["Options", "Stages", "assemble_bundle", "compile_model", "lower_graph", "replace"]

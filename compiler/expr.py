@@ -1,0 +1,227 @@
+"""Expr: what a kernel computes for one element, over some twenty primitives.
+
+An Expr is a directed acyclic graph of frozen nodes; sharing is by identity, so a value that is used twice is computed once.
+Interpreters (numpy, LLVM, cost, text) are tables over `PRIMITIVES`.
+
+Floating point: every primitive rounds once, as IEEE 754 says; `muladd` rounds once where the target has a fused multiply-add and twice
+elsewhere. ``max(a, b)`` is ``b if b > a else a`` and ``min(a, b)`` is ``b if b < a else a``: a NaN in the first operand stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .index import Bound, Box, Index, Map
+
+PRIMITIVES: Mapping[str, int] = {
+    "add": 2, "sub": 2, "mul": 2, "div": 2, "muladd": 3, "min": 2, "max": 2, "sqrt": 1, "floor": 1, "round_even": 1,
+    "lt": 2, "le": 2, "eq": 2, "select": 3, "cast": 1, "bitcast": 1, "and": 2, "or": 2, "xor": 2, "shl": 2, "shr": 2,
+}  # fmt: skip
+"""Name and number of operands. Comparisons give bool; `shr` is arithmetic; `cast` to an integer truncates toward zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Expr:
+    """A value of one element. Python operators build `add`, `sub`, `mul` and `div`."""
+
+    dtype: str
+
+    def __add__(self, other: Expr | float) -> Expr:
+        return op("add", self, other)
+
+    def __radd__(self, other: float) -> Expr:
+        return op("add", other, self)
+
+    def __sub__(self, other: Expr | float) -> Expr:
+        return op("sub", self, other)
+
+    def __rsub__(self, other: float) -> Expr:
+        return op("sub", other, self)
+
+    def __mul__(self, other: Expr | float) -> Expr:
+        return op("mul", self, other)
+
+    def __rmul__(self, other: float) -> Expr:
+        return op("mul", other, self)
+
+    def __truediv__(self, other: Expr | float) -> Expr:
+        return op("div", self, other)
+
+    def __rtruediv__(self, other: float) -> Expr:
+        return op("div", other, self)
+
+    def __neg__(self) -> Expr:
+        return op("sub", -0.0, self) if self.dtype.startswith("float") else op("sub", 0, self)
+
+
+@dataclass(frozen=True, eq=False)
+class Const(Expr):
+    """A scalar constant."""
+
+    value: float | int | bool
+
+
+@dataclass(frozen=True, eq=False)
+class Load(Expr):
+    """The element of `buffer` at `map`, one Index per logical dimension."""
+
+    buffer: str
+    map: Map
+
+
+@dataclass(frozen=True, eq=False)
+class Acc(Expr):
+    """What the anchor computed for this output element."""
+
+
+@dataclass(frozen=True, eq=False)
+class Op(Expr):
+    """A primitive applied to operands."""
+
+    prim: str
+    args: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Guard(Expr):
+    """`inside` where every bound of `box` holds, else `outside`; `inside` is never evaluated elsewhere."""
+
+    box: Box
+    inside: Expr
+    outside: Expr
+
+
+def const(value: float | bool, dtype: str = "float32") -> Const:
+    """`value` rounded to `dtype`."""
+    return Const(dtype, np.dtype(dtype).type(value).item())
+
+
+def op(prim: str, *args: Expr | float, dtype: str | None = None) -> Expr:
+    """The primitive over `args`; plain numbers take the type of the first Expr among them (after a select's condition)."""
+    assert len(args) == PRIMITIVES[prim], f"{prim} takes {PRIMITIVES[prim]} operands"
+    typed = args[1:] if prim == "select" else args
+    own = next((a.dtype for a in typed if isinstance(a, Expr)), None)
+    assert own is not None or dtype is not None, f"{prim} of plain numbers"
+    operands = tuple(a if isinstance(a, Expr) else const(a, own or dtype or "float32") for a in args)
+    result = "bool" if prim in ("lt", "le", "eq") else dtype or own
+    assert result is not None
+    return Op(result, prim, operands)
+
+
+def cast(value: Expr, dtype: str) -> Expr:
+    """`value` converted to `dtype`; itself when it has that type."""
+    return value if value.dtype == dtype else op("cast", value, dtype=dtype)
+
+
+def guard(box: Box, inside: Expr, outside: Expr) -> Expr:
+    """A Guard without the bounds that always hold; `outside` alone when one never does."""
+    if any(bound.verdict is False for bound in box):
+        return outside
+    open_bounds = tuple(bound for bound in box if bound.verdict is None)
+    return Guard(inside.dtype, open_bounds, inside, outside) if open_bounds else inside
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The Exprs directly under `expr`."""
+    match expr:
+        case Op(args=args):
+            return args
+        case Guard(inside=inside, outside=outside):
+            return inside, outside
+    return ()
+
+
+def walk(*roots: Expr) -> Iterator[Expr]:
+    """Every node under `roots` once, operands before their users."""
+    seen: set[int] = set()
+    stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(roots)]
+    while stack:
+        expr, ready = stack.pop()
+        if ready:
+            yield expr
+        elif id(expr) not in seen:
+            seen.add(id(expr))
+            stack.append((expr, True))
+            stack += [(child, False) for child in reversed(children(expr))]
+
+
+def rewrite(expr: Expr, leaf: Callable[[Expr], Expr | None], axes: Mapping[int, Index] | None = None) -> Expr:
+    """`expr` with its leaves replaced by `leaf(node)` (None keeps one) and its axes substituted; sharing is kept."""
+    done: dict[int, Expr] = {}
+    for node in walk(expr):
+        new = leaf(node) if not children(node) else None
+        if new is None:
+            new = _rebuild(node, done, axes)
+        done[id(node)] = new
+    return done[id(expr)]
+
+
+def _rebuild(node: Expr, done: Mapping[int, Expr], axes: Mapping[int, Index] | None) -> Expr:
+    match node:
+        case Op(dtype, prim, args):
+            new = tuple(done[id(a)] for a in args)
+            return node if all(a is b for a, b in zip(new, args, strict=True)) else Op(dtype, prim, new)
+        case Guard(_, box, inside, outside):
+            if axes is not None:
+                box = tuple(Bound(b.index.substitute(axes), b.lo, b.hi) for b in box)
+            return guard(box, done[id(inside)], done[id(outside)])
+        case Load(dtype, buffer, where) if axes is not None:
+            return Load(dtype, buffer, tuple(index.substitute(axes) for index in where))
+    return node
+
+
+def substitute(expr: Expr, axes: Mapping[int, Index]) -> Expr:
+    """`expr` seen from other axes: every axis number replaced by its Index."""
+    return rewrite(expr, lambda _: None, axes)
+
+
+def loads(*roots: Expr) -> list[Load]:
+    """The Loads under `roots`, operands first."""
+    return [node for node in walk(*roots) if isinstance(node, Load)]
+
+
+def text(*roots: Expr) -> str:
+    """Canonical text: one line per node that is shared or a root, equal for equal expressions."""
+    uses: dict[int, int] = {}
+    order = list(walk(*roots))
+    for node in order:
+        for child in children(node):
+            uses[id(child)] = uses.get(id(child), 0) + 1
+    names: dict[int, str] = {}
+    lines: list[str] = []
+    for node in order:
+        line = _line(node, names)
+        if uses.get(id(node), 0) > 1 and children(node):
+            lines.append(f"t{len(lines)} = {line}")
+            names[id(node)] = f"t{len(lines) - 1}"
+        else:
+            names[id(node)] = line
+    return "\n".join(lines + [names[id(root)] for root in roots])
+
+
+def _line(node: Expr, names: Mapping[int, str]) -> str:
+    match node:
+        case Const(dtype, value):
+            return f"{value!r}" if dtype == "float32" else f"{value!r}:{dtype}"
+        case Load(dtype, buffer, where):
+            return f"{buffer}[{', '.join(map(str, where))}]" + ("" if dtype == "float32" else f":{dtype}")
+        case Acc():
+            return "acc"
+        case Op(dtype, prim, args):
+            kind = f"<{dtype}>" if prim in ("cast", "bitcast") else ""
+            return f"{prim}{kind}({', '.join(names[id(a)] for a in args)})"
+        case Guard(_, box, inside, outside):
+            return f"guard({' & '.join(map(str, box))} ? {names[id(inside)]} : {names[id(outside)]})"
+    raise AssertionError(f"no text for {type(node).__name__}")
+
+
+def cost(*roots: Expr) -> int:
+    """Primitive operations for one element; a division or root counts 8, a load 1."""
+    weight = {"div": 8, "sqrt": 8}
+    total = 0
+    for node in walk(*roots):
+        total += weight.get(node.prim, 1) if isinstance(node, Op) else isinstance(node, Load)
+    return total

@@ -1,0 +1,234 @@
+"""ONNX model in, Graph out.
+
+Every node is handled in order: one whose inputs are all known is evaluated, any other gets the types of its outputs from ONNX's own
+shape inference and is lowered to canonical nodes by the function under its name in `IMPORTERS`. What cannot be lowered is collected,
+so that one message lists all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import onnx.shape_inference
+
+from ...errors import UserError
+from ..elementwise import TABLE
+from ..graph import Graph, Node, Type, verify
+from . import onnx_elementwise, onnx_matmul, onnx_movement, onnx_normalization, onnx_reduction, onnx_window
+from .builder import Builder
+from .evaluate_constant import evaluate, is_constant
+from .onnx_file import bind_inputs, checked, opset, read_model, read_weights, type_proto
+from .onnx_node import OnnxNode, Unsupported, Value
+
+Importer = Callable[[Builder, OnnxNode], None]
+Problem = tuple[str, str, str]
+"""ONNX op (or ``input``, ``output``), name of the node (or value) and the reason."""
+
+IMPORTERS: Mapping[str, Importer] = {
+    **onnx_elementwise.IMPORTERS,
+    **onnx_matmul.IMPORTERS,
+    **onnx_movement.IMPORTERS,
+    **onnx_normalization.IMPORTERS,
+    **onnx_reduction.IMPORTERS,
+    **onnx_window.IMPORTERS,
+}
+"""ONNX op name to the function that lowers it; the ops of `elementwise.TABLE` need none of their own."""
+
+DTYPES = frozenset({"float32"})
+"""Element types of values that are computed at run time."""
+
+
+def import_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    """The model in `path` with static shapes: `shapes` gives those of inputs with dynamic dimensions.
+
+    UserError: see `read_model`, `bind_inputs`, `checked` and `read_weights`; and operators, attributes or element types that are not supported, all of them in one text.
+    """
+    model = read_model(path)
+    inputs = bind_inputs(model, shapes, path)
+    model = checked(model, inputs, path)
+    names = {name for proto in model.graph.node for name in proto.output}
+    builder = Builder(reserved=frozenset(names), types=dict(inputs))
+    for name, data in read_weights(model, path).items():
+        builder.add_constant(name, data)
+    problems = [
+        ("input", name, _dtype_reason(type_)) for name, type_ in inputs.items() if type_.dtype not in DTYPES
+    ]
+    outputs = tuple(value.name for value in model.graph.output)
+    _import_nodes(model, builder, problems)
+    _make_outputs(outputs, inputs, builder, problems)
+    if problems:
+        raise UserError(_report(path, problems))
+    return verify(_graph(path.stem, outputs, builder, tuple(inputs)))
+
+
+def _import_nodes(model: onnx.ModelProto, builder: Builder, problems: list[Problem]) -> None:
+    used = {name for proto in model.graph.node for name in proto.input} | {
+        value.name for value in model.graph.output
+    }
+    names: set[str] = set()
+    for position, proto in enumerate(model.graph.node):
+        name = (
+            proto.name
+            if proto.name and proto.name not in names
+            else f"{proto.name or proto.op_type}_{position}"
+        )
+        names.add(name)
+        try:
+            if is_constant(proto, builder.constants, builder.types):
+                _fold(model, proto, builder)
+            elif all(value in builder.types for value in proto.input if value):
+                _import_node(model, proto, name, used, builder)
+        except Unsupported as reason:
+            problems.append((proto.op_type, name, str(reason)))
+
+
+def _fold(model: onnx.ModelProto, proto: onnx.NodeProto, builder: Builder) -> None:
+    # Shape and Size look at nothing but the shape, which is known before the data is.
+    inputs = {
+        name: builder.constants[name]
+        if name in builder.constants
+        else np.empty(builder.shape(name), np.float32)
+        for name in proto.input
+        if name
+    }
+    try:
+        values = evaluate(proto, inputs, list(model.opset_import))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Unsupported(f"its inputs are constant and ONNX Runtime cannot evaluate it: {reason}") from error
+    for name, value in values.items():
+        builder.add_constant(name, value)
+
+
+def _import_node(
+    model: onnx.ModelProto, proto: onnx.NodeProto, name: str, used: Collection[str], builder: Builder
+) -> None:
+    types = _infer(model, proto, builder)
+    outputs = tuple(value if value in used else "" for value in proto.output)
+    node = OnnxNode(
+        proto.op_type,
+        name,
+        opset(model),
+        tuple(proto.input),
+        outputs,
+        tuple(types.get(v) for v in outputs),
+        _attributes(proto),
+    )
+    # Later nodes are checked too when this one turns out to be unsupported.
+    builder.types.update({v: t for v, t in types.items() if v in outputs})
+    if proto.domain not in ("", "ai.onnx"):
+        raise Unsupported(f"operators of the domain {proto.domain} are not supported")
+    importer = IMPORTERS.get(proto.op_type, onnx_elementwise.table_op if proto.op_type in TABLE else None)
+    if importer is None:
+        raise Unsupported("no such operator in fusekit")
+    for value, type_ in zip(outputs, node.types, strict=True):
+        if value and type_ is None:
+            raise Unsupported(f"the shape of {value} is only known when the model runs")
+        if value and type_ is not None and type_.dtype not in DTYPES:
+            raise Unsupported(_dtype_reason(type_))
+        if value and type_ is not None and type_.size == 0:
+            raise Unsupported(f"{value} has no elements")
+    if any(outputs):
+        importer(builder, node)
+
+
+def _infer(model: onnx.ModelProto, proto: onnx.NodeProto, builder: Builder) -> dict[str, Type]:
+    """Types of the outputs whose shape ONNX can infer."""
+    try:
+        # Before opset 22 ONNX counts a last pooling window that starts in the padding; ONNX Runtime never did.
+        version = max(opset(model), 22) if proto.op_type in ("AveragePool", "MaxPool") else opset(model)
+        schema = onnx.defs.get_schema(proto.op_type, version, proto.domain)
+    except onnx.defs.SchemaError:
+        return {}
+    types = {name: type_proto(builder.types[name]) for name in proto.input if name}
+    data = {
+        name: onnx.numpy_helper.from_array(builder.constants[name])
+        for name in proto.input
+        if name in builder.constants and builder.constants[name].size <= 1024
+    }
+    try:
+        inferred = onnx.shape_inference.infer_node_outputs(
+            schema, proto, types, data, opset_imports=list(model.opset_import)
+        )
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
+        raise Unsupported(f"its inputs do not fit together: {str(error).strip().splitlines()[0]}") from None
+    return {name: type_ for name, found in inferred.items() if (type_ := _static_type(found)) is not None}
+
+
+def _static_type(found: onnx.TypeProto) -> Type | None:
+    tensor = found.tensor_type
+    if (
+        not found.HasField("tensor_type")
+        or not tensor.HasField("shape")
+        or not all(d.HasField("dim_value") for d in tensor.shape.dim)
+    ):
+        return None
+    return Type(
+        onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name,
+        tuple(d.dim_value for d in tensor.shape.dim),
+    )
+
+
+def _attributes(proto: onnx.NodeProto) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for attribute in proto.attribute:
+        value = onnx.helper.get_attribute_value(attribute)
+        if isinstance(value, bytes):
+            found[attribute.name] = value.decode(errors="replace")
+        elif isinstance(value, int | float):
+            found[attribute.name] = value
+        elif isinstance(value, list) and all(isinstance(v, int | float) for v in value):
+            found[attribute.name] = tuple(value)
+        elif isinstance(value, onnx.GraphProto):
+            raise Unsupported("it runs a subgraph, and control flow is not supported")
+        else:
+            raise Unsupported(f"its attribute {attribute.name} is not supported")
+    return found
+
+
+def _dtype_reason(type_: Type) -> str:
+    return f"{type_.dtype} values are not supported at run time, only {', '.join(sorted(DTYPES))}"
+
+
+def _report(path: Path, problems: list[Problem]) -> str:
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for op, name, reason in problems:
+        nodes.setdefault((op, reason), []).append(name)
+    clauses = []
+    for (op, reason), names in nodes.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        what = f"the {op}" if op in ("input", "output") else f"{op}, node"
+        clauses.append(f"{what} {names[0]}{more}: {reason}")
+    return f"{path} cannot be compiled; change or cut these parts of the model: " + "; ".join(clauses)
+
+
+def _make_outputs(
+    names: Sequence[str], inputs: Collection[str], builder: Builder, problems: list[Problem]
+) -> None:
+    """See to it that every output is made by a node: one that is constant becomes a copy of the constant."""
+    for name in names:
+        if name in inputs:
+            problems.append(("output", name, "it is an input, which needs no model"))
+        elif name in builder.constants:
+            data = builder.constants.pop(name)
+            type_ = builder.types[name]
+            if type_.dtype not in DTYPES:
+                problems.append(("output", name, _dtype_reason(type_)))
+            constant = builder.add_constant(f"{name}/constant", data)
+            builder.nodes.append(Node("Reshape", (constant,), name, (), name))
+
+
+def _graph(name: str, outputs: tuple[str, ...], builder: Builder, inputs: tuple[str, ...]) -> Graph:
+    read = {value for node in builder.nodes for value in node.inputs}
+    made = {node.output for node in builder.nodes}
+    constants = {value: data for value, data in builder.constants.items() if value in read}
+    types = {
+        value: type_
+        for value, type_ in builder.types.items()
+        if value in made or value in constants or value in inputs
+    }
+    return Graph(name, inputs, outputs, tuple(builder.nodes), types, constants)

@@ -1,0 +1,103 @@
+"""ONNX's reductions and what is made of them: softmax and the norms along axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from .builder import Builder
+from .onnx_node import OnnxNode, axes_of, axis_of
+
+
+def reduce(op: str, before: str = "", after: str = "") -> Callable[[Builder, OnnxNode], None]:
+    """A reduction of ``before(x)``, then ``after`` it; ``Square`` is ``x * x``."""
+
+    def lower(builder: Builder, node: OnnxNode) -> None:
+        x = node.inputs[0]
+        axes = _axes(builder, node)
+        keepdims = node.integer("keepdims", 1)
+        if before:
+            x = (
+                builder.step(node, before.lower(), "Mul", (x, x))
+                if before == "Square"
+                else builder.step(node, before.lower(), before, (x,))
+            )
+        if not axes:
+            return builder.finish(node, after, (x,)) if after else builder.finish(node, "Reshape", (x,))
+        if not after:
+            return builder.finish(node, op, (x,), axes=axes, keepdims=keepdims)
+        reduced = builder.step(node, "reduce", op, (x,), node.type().shape, axes=axes, keepdims=keepdims)
+        return builder.finish(node, after, (reduced,))
+
+    return lower
+
+
+def softmax(builder: Builder, node: OnnxNode) -> None:
+    """``exp(x - max) / sum(exp(x - max))``, over one axis or, before opset 13, over all from `axis` on."""
+    axes, shape = _softmax_axes(builder, node)
+    shifted = _shifted(builder, node, axes, shape)
+    exponentials = builder.step(node, "exp", "Exp", (shifted,))
+    total = builder.step(node, "sum", "ReduceSum", (exponentials,), shape, axes=axes, keepdims=1)
+    builder.finish(node, "Div", (exponentials, total))
+
+
+def log_softmax(builder: Builder, node: OnnxNode) -> None:
+    """``x - max - log(sum(exp(x - max)))``, over the axes that softmax has."""
+    axes, shape = _softmax_axes(builder, node)
+    shifted = _shifted(builder, node, axes, shape)
+    exponentials = builder.step(node, "exp", "Exp", (shifted,))
+    total = builder.step(node, "sum", "ReduceSum", (exponentials,), shape, axes=axes, keepdims=1)
+    builder.finish(node, "Sub", (shifted, builder.step(node, "log", "Log", (total,))))
+
+
+def lp_normalization(builder: Builder, node: OnnxNode) -> None:
+    """``x`` divided by its first or second norm along an axis."""
+    x = node.inputs[0]
+    shape = builder.shape(x)
+    axis = axis_of(node.integer("axis", -1), len(shape))
+    reduced = (*shape[:axis], 1, *shape[axis + 1 :])
+    if node.integer("p", 2) == 1:
+        sizes = builder.step(node, "abs", "Abs", (x,))
+        norm = builder.step(node, "norm", "ReduceSum", (sizes,), reduced, axes=(axis,), keepdims=1)
+    else:
+        squares = builder.step(node, "square", "Mul", (x, x))
+        total = builder.step(node, "sum", "ReduceSum", (squares,), reduced, axes=(axis,), keepdims=1)
+        norm = builder.step(node, "norm", "Sqrt", (total,))
+    builder.finish(node, "Div", (x, norm))
+
+
+def _axes(builder: Builder, node: OnnxNode) -> tuple[int, ...]:
+    """The axes to reduce; none where the node says that no axes means the identity."""
+    rank = len(builder.shape(node.inputs[0]))
+    axes = builder.ints(node, "axes", 1)
+    if axes:
+        return axes_of(axes, rank)
+    return () if node.integer("noop_with_empty_axes", 0) else tuple(range(rank))
+
+
+def _softmax_axes(builder: Builder, node: OnnxNode) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes that are normalised over, and the shape that is left of them."""
+    shape = node.type().shape
+    axis = axis_of(node.integer("axis", 1 if node.opset < 13 else -1), len(shape))
+    axes = tuple(range(axis, len(shape))) if node.opset < 13 else (axis,)
+    return axes, tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def _shifted(builder: Builder, node: OnnxNode, axes: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    x = node.inputs[0]
+    largest = builder.step(node, "max", "ReduceMax", (x,), shape, axes=axes, keepdims=1)
+    return builder.step(node, "sub", "Sub", (x, largest))
+
+
+IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
+    "LogSoftmax": log_softmax,
+    "LpNormalization": lp_normalization,
+    "ReduceL1": reduce("ReduceSum", before="Abs"),
+    "ReduceL2": reduce("ReduceSum", before="Square", after="Sqrt"),
+    "ReduceLogSum": reduce("ReduceSum", after="Log"),
+    "ReduceMax": reduce("ReduceMax"),
+    "ReduceMean": reduce("ReduceMean"),
+    "ReduceMin": reduce("ReduceMin"),
+    "ReduceSum": reduce("ReduceSum"),
+    "ReduceSumSquare": reduce("ReduceSum", before="Square"),
+    "Softmax": softmax,
+}

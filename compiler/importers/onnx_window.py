@@ -1,0 +1,128 @@
+"""ONNX's sliding-window operators: convolution and pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from .builder import Builder
+from .onnx_node import OnnxNode, Unsupported
+
+
+@dataclass(frozen=True)
+class Window:
+    """One spatial window: every field has an entry per spatial dimension, `pads` begins then ends."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[int, ...]
+
+
+def window(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> Window:
+    """The window of `node` over `spatial` input sizes with ``auto_pad`` resolved."""
+    rank = len(kernel)
+    strides = node.ints("strides") or (1,) * rank
+    dilations = node.ints("dilations") or (1,) * rank
+    mode = node.text("auto_pad", "NOTSET")
+    if mode == "NOTSET":
+        return Window(kernel, strides, dilations, node.ints("pads") or (0,) * 2 * rank)
+    if mode == "VALID":
+        return Window(kernel, strides, dilations, (0,) * 2 * rank)
+    begins, ends = [], []
+    for size, k, stride, dilation in zip(spatial, kernel, strides, dilations, strict=True):
+        total = max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
+        begins.append(total // 2 if mode == "SAME_UPPER" else total - total // 2)
+        ends.append(total - begins[-1])
+    return Window(kernel, strides, dilations, (*begins, *ends))
+
+
+def conv(builder: Builder, node: OnnxNode) -> None:
+    """Convolution of any spatial rank with constant or computed weights."""
+    x, w = node.inputs[:2]
+    weight_shape = builder.shape(w)
+    spatial = builder.shape(x)[2:]
+    found = window(node, spatial, weight_shape[2:])
+    builder.finish(
+        node,
+        "Conv",
+        tuple(value for value in node.inputs if value),
+        strides=found.strides,
+        dilations=found.dilations,
+        pads=found.pads,
+        group=node.integer("group", 1),
+    )
+
+
+def max_pool(builder: Builder, node: OnnxNode) -> None:
+    """Maximum over a window; ``ceil_mode`` is a larger end pad."""
+    node.only_first_output()
+    _pool(builder, node, "MaxPool", node.inputs[0], _fitted(builder, node))
+
+
+def average_pool(builder: Builder, node: OnnxNode) -> None:
+    """Mean over a window. With ``count_include_pad`` the elements that ``ceil_mode`` adds are not counted, the pads are."""
+    fitted = _fitted(builder, node)
+    asked = window(node, builder.shape(node.inputs[0])[2:], fitted.kernel)
+    x = node.inputs[0]
+    include = node.integer("count_include_pad", 0)
+    rank = len(asked.kernel)
+    extra = tuple(max(f - a, 0) for f, a in zip(fitted.pads, asked.pads, strict=True))
+    if include and any(extra) and any(asked.pads):
+        pads = (0, 0, *asked.pads[:rank], 0, 0, *asked.pads[rank:])
+        padded = tuple(
+            n + b + e for n, b, e in zip(builder.shape(x), pads[: rank + 2], pads[rank + 2 :], strict=True)
+        )
+        x = builder.step(node, "pad", "Pad", (x,), padded, pads=pads, value=0.0)
+        fitted = Window(fitted.kernel, fitted.strides, fitted.dilations, extra)
+    counted = int(bool(include) and not any(extra) and any(fitted.pads))
+    _pool(builder, node, "AveragePool", x, fitted, count_include_pad=counted)
+
+
+def global_pool(op: str) -> Callable[[Builder, OnnxNode], None]:
+    """A reduction over all spatial dimensions."""
+
+    def lower(builder: Builder, node: OnnxNode) -> None:
+        axes = tuple(range(2, len(builder.shape(node.inputs[0]))))
+        builder.finish(node, op, node.inputs, axes=axes, keepdims=1)
+
+    return lower
+
+
+def _fitted(builder: Builder, node: OnnxNode) -> Window:
+    """The pooling window whose end pads reach as far as the last window does."""
+    spatial = builder.shape(node.inputs[0])[2:]
+    kernel = node.ints("kernel_shape")
+    assert kernel is not None, f"{node.name} has no kernel_shape"
+    asked = window(node, spatial, kernel)
+    rank = len(kernel)
+    ends = []
+    for axis, out in enumerate(node.type().shape[2:]):
+        reach = (out - 1) * asked.strides[axis] + (kernel[axis] - 1) * asked.dilations[axis] + 1
+        beyond = reach - spatial[axis] - asked.pads[axis]
+        ends.append(max(asked.pads[rank + axis], beyond))
+        if max(asked.pads[axis], asked.pads[rank + axis]) > (kernel[axis] - 1) * asked.dilations[axis]:
+            raise Unsupported("its pads are as large as its window, which would lie in them and see nothing")
+    return Window(kernel, asked.strides, asked.dilations, (*asked.pads[:rank], *ends))
+
+
+def _pool(builder: Builder, node: OnnxNode, op: str, x: str, found: Window, **attrs: int) -> None:
+    builder.finish(
+        node,
+        op,
+        (x,),
+        kernel=found.kernel,
+        strides=found.strides,
+        dilations=found.dilations,
+        pads=found.pads,
+        **attrs,
+    )
+
+
+IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
+    "AveragePool": average_pool,
+    "Conv": conv,
+    "GlobalAveragePool": global_pool("ReduceMean"),
+    "GlobalMaxPool": global_pool("ReduceMax"),
+    "MaxPool": max_pool,
+}

@@ -1,0 +1,162 @@
+"""Graph in numpy: the values of its outputs for given inputs, one table entry per canonical op.
+
+Sums are taken in float64 and rounded once, so that the result depends on no order of summation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .elementwise import TABLE
+from .expr import Expr, Load, const
+from .graph import Graph, Node, Type
+from .interpret_expr import evaluate
+
+Array = np.ndarray[Any, Any]
+Rule = Callable[[Node, Type, list[Array]], Array]
+
+
+def run_graph(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs of `graph` by name; `feeds` has an array of the declared type and shape for every input."""
+    values: dict[str, Array] = dict(graph.constants)
+    for name in graph.inputs:
+        type_ = graph.types[name]
+        assert Type(feeds[name].dtype.name, feeds[name].shape) == type_, f"{name} must be {type_}"
+        values[name] = feeds[name]
+    last = {value: node.output for node in graph.nodes for value in node.inputs}
+    for node in graph.nodes:
+        values[node.output] = run_node(
+            node, graph.types[node.output], [values[value] for value in node.inputs]
+        )
+        for value in set(node.inputs):
+            if last[value] == node.output and value not in graph.outputs:
+                del values[value]
+    return {name: values[name] for name in graph.outputs}
+
+
+def run_node(node: Node, type_: Type, inputs: list[Array], scalars: Sequence[bool] = ()) -> Array:
+    """What `node` makes of `inputs`, as a dense array of `type_`. `scalars` says which inputs are constants of one element.
+
+    An elementwise definition sees these as Const, as it does in a kernel: Pow has special cases for them.
+    """
+    with np.errstate(all="ignore"):
+        result = (
+            _elementwise(node, type_, inputs, scalars)
+            if node.op in TABLE
+            else NUMPY[node.op](node, type_, inputs)
+        )
+    assert result.shape == type_.shape, f"{node}: {type_} came out as {result.shape}"
+    return np.ascontiguousarray(result, type_.dtype).reshape(type_.shape)
+
+
+def _integer(node: Node, key: str) -> int:
+    value = node.attr(key)
+    assert isinstance(value, int), f"{node.op}.{key} is not an int"
+    return value
+
+
+def _elementwise(node: Node, type_: Type, inputs: list[Array], scalars: Sequence[bool]) -> Array:
+    operands: list[Expr] = [Load(array.dtype.name, str(i), ()) for i, array in enumerate(inputs)]
+    for position, scalar in enumerate(scalars):
+        if scalar:
+            operands[position] = const(inputs[position].item(), inputs[position].dtype.name)
+    expr = TABLE[node.op](*operands, **dict(node.attrs))
+
+    def axis(number: int) -> Array:
+        raise AssertionError(f"an elementwise op has no axis {number}")
+
+    return np.broadcast_to(evaluate(expr, lambda load, _: inputs[int(load.buffer)], axis), type_.shape)
+
+
+def _taps(
+    node: Node, x: Array, out: tuple[int, ...], kernel: tuple[int, ...], fill: float
+) -> list[tuple[tuple[int, ...], Array]]:
+    """Every position in the kernel with the elements of `x` (batch, channels, spatial…) that it meets, of spatial shape `out`."""
+    strides, dilations, pads = node.ints("strides"), node.ints("dilations"), node.ints("pads")
+    rank = len(kernel)
+    padded = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)], constant_values=fill)
+    found = []
+    for tap in np.ndindex(*kernel):
+        window = tuple(
+            slice(t * d, t * d + s * (n - 1) + 1, s)
+            for t, d, s, n in zip(tap, dilations, strides, out, strict=True)
+        )
+        found.append((tap, padded[(slice(None), slice(None), *window)]))
+    return found
+
+
+def _conv(node: Node, type_: Type, inputs: list[Array]) -> Array:
+    x, w = (a.astype(np.float64) for a in inputs[:2])
+    group = _integer(node, "group")
+    batch, channels = type_.shape[:2]
+    out = type_.shape[2:]
+    total = np.zeros((batch, group, channels // group, int(np.prod(out))))
+    weights = w.reshape(group, channels // group, *w.shape[1:])
+    for tap, part in _taps(node, x, out, w.shape[2:], 0.0):
+        columns = part.reshape(batch, group, -1, total.shape[-1])
+        matrix: Array = np.moveaxis(weights, (0, 1, 2), (-3, -2, -1))[tap]
+        total += matrix @ columns
+    result = total.reshape(type_.shape)
+    if len(inputs) > 2:
+        result = np.add(result, inputs[2].reshape(-1, *[1] * len(out)))
+    return result
+
+
+def _max_pool(node: Node, type_: Type, inputs: list[Array]) -> Array:
+    taps = _taps(node, inputs[0], type_.shape[2:], node.ints("kernel"), -np.inf)
+    return np.asarray(np.stack([part for _, part in taps]).max(axis=0))
+
+
+def _average_pool(node: Node, type_: Type, inputs: list[Array]) -> Array:
+    out, kernel = type_.shape[2:], node.ints("kernel")
+    counted = np.ones((1, 1, *inputs[0].shape[2:]))
+    total = sum(part for _, part in _taps(node, inputs[0].astype(np.float64), out, kernel, 0.0))
+    number = sum(
+        part for _, part in _taps(node, counted, out, kernel, float(bool(node.attr("count_include_pad"))))
+    )
+    return np.asarray(total / number)
+
+
+def _reduce(function: Callable[..., Array]) -> Rule:
+    def rule(node: Node, type_: Type, inputs: list[Array]) -> Array:
+        return np.asarray(function(inputs[0].astype(np.float64), axis=node.ints("axes")).reshape(type_.shape))
+
+    return rule
+
+
+def _pad(node: Node, type_: Type, inputs: list[Array]) -> Array:
+    pads = node.ints("pads")
+    rank = len(type_.shape)
+    return np.pad(
+        inputs[0], list(zip(pads[:rank], pads[rank:], strict=True)), constant_values=node.attr("value")
+    )
+
+
+def _slice(node: Node, type_: Type, inputs: list[Array]) -> Array:
+    where = [
+        start + step * np.arange(n)
+        for start, step, n in zip(node.ints("starts"), node.ints("steps"), type_.shape, strict=True)
+    ]
+    return inputs[0][np.ix_(*where)]
+
+
+NUMPY: Mapping[str, Rule] = {
+    "AveragePool": _average_pool,
+    "Concat": lambda node, _, inputs: np.concatenate(inputs, axis=_integer(node, "axis")),
+    "Conv": _conv,
+    "Expand": lambda _, type_, inputs: np.broadcast_to(inputs[0], type_.shape),
+    "MatMul": lambda _, type_, inputs: np.matmul(inputs[0].astype(np.float64), inputs[1].astype(np.float64)),
+    "MaxPool": _max_pool,
+    "Pad": _pad,
+    "ReduceMax": _reduce(np.max),
+    "ReduceMean": _reduce(np.mean),
+    "ReduceMin": _reduce(np.min),
+    "ReduceSum": _reduce(np.sum),
+    "Reshape": lambda _, type_, inputs: inputs[0].reshape(type_.shape),
+    "Slice": _slice,
+    "Transpose": lambda node, _, inputs: inputs[0].transpose(node.ints("perm")),
+}
+"""Every canonical op that is not elementwise, from (node, output type, inputs) to the output."""

@@ -1,0 +1,424 @@
+"""Expr to LLVM: a table over the primitives, and loads by the shape of their address along the vector axis.
+
+All addresses are flat by now: a Load has one Index, the element number in its buffer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from llvmlite import ir
+
+from .emit import Coord, Emitter, Value, mangle
+from .expr import Acc, Const, Expr, Guard, Load, Op, walk
+from .index import Axis, Bound, Index
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where an Expr is evaluated: a coordinate per axis, and `lanes` consecutive values of the axis `lane`."""
+
+    coords: Mapping[int, Coord]
+    lane: int | None = None
+    lanes: int = 1
+
+    def at(self, axis: int, coord: Coord) -> Point:
+        """The same point with `axis` at `coord`."""
+        return replace(self, coords={**self.coords, axis: coord})
+
+    def over(self, axis: int, lanes: int) -> Point:
+        """The same point, reading `lanes` values of `axis` at once."""
+        return replace(self, lane=axis if lanes > 1 else None, lanes=lanes)
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """Evaluates Exprs of one kernel: knows where its buffers are and how many elements each holds."""
+
+    emitter: Emitter
+    pointers: Mapping[str, Value]
+    sizes: Mapping[str, int]
+
+    def evaluate(self, expr: Expr, point: Point, acc: Value | None = None) -> Value:
+        """The value of `expr` at `point`: a vector of its lanes, a scalar for one lane."""
+        return _Evaluation(self, point, acc, clamped=False).value(expr)
+
+    def store(self, value: Value, dtype: str, buffer: str, address: Index, point: Point) -> None:
+        """Write `value` to `buffer`: one vector store where the lanes are adjacent, else lane by lane."""
+        e = self.emitter
+        step = lane_step(address, point)
+        if point.lanes == 1 or step == 1:
+            e.store(value, e.address(self.pointers[buffer], dtype, coordinate(e, address, point)), dtype)
+            return
+        for number in range(point.lanes):
+            where = coordinate(e, address, lane_point(point, number))
+            e.store(e.extract(value, number), e.address(self.pointers[buffer], dtype, where), dtype)
+
+
+def lane_point(point: Point, number: int) -> Point:
+    """The single lane `number` of `point`."""
+    if point.lane is None:
+        return point
+    return Point({**point.coords, point.lane: point.coords[point.lane] + number})
+
+
+def coordinate(e: Emitter, index: Index, point: Point) -> Coord:
+    """`index` at the first lane of `point`."""
+    total = Coord.at(index.const)
+    for term in index.terms:
+        inner = (
+            point.coords[term.inner.id] if isinstance(term.inner, Axis) else coordinate(e, term.inner, point)
+        )
+        total = total + _divided(e, inner, term.div, term.mod) * term.scale
+    return total
+
+
+def _divided(e: Emitter, inner: Coord, div: int, mod: int) -> Coord:
+    if div == 1 and (mod == 0 or (0 <= inner.lo and inner.hi < mod)):
+        return inner
+    if inner.static:
+        value = inner.const // div
+        return Coord.at(value % mod if mod else value)
+    assert inner.lo >= 0, "a run-time quotient of a negative coordinate"
+    if div != 1 and inner.align % div == 0 and all(f % div == 0 for _, f in inner.terms):
+        quotient = Coord(
+            inner.const // div,
+            tuple((v, f // div) for v, f in inner.terms),
+            inner.lo // div,
+            inner.hi // div,
+            inner.align // div,
+        )
+        return _divided(e, quotient, 1, mod)
+    value = e.materialise(inner)
+    lo, hi = inner.lo // div, inner.hi // div
+    if div != 1:
+        value = e.builder.udiv(value, e.i64(div))
+    if mod and not hi < mod:
+        value = e.builder.urem(value, e.i64(mod))
+        lo, hi = 0, mod - 1
+    return Coord(0, ((value, 1),), lo, hi, 1)
+
+
+def lane_step(index: Index, point: Point) -> int | None:
+    """How far `index` moves from one lane of `point` to the next; None where that differs between lanes."""
+    if point.lane is None:
+        return 0
+    total = 0
+    for term in index.terms:
+        if isinstance(term.inner, Axis):
+            if term.inner.id != point.lane:
+                continue
+            inner: int | None = 1
+            base = point.coords[point.lane]
+        else:
+            inner = lane_step(term.inner, point)
+            if inner == 0:
+                continue
+            if term.div != 1 or term.mod:
+                return None
+            base = Coord.at(0)
+        if inner is None:
+            return None
+        if term.div == 1 and (term.mod == 0 or (0 <= base.lo and base.hi + point.lanes <= term.mod)):
+            total += inner * term.scale
+            continue
+        first = base.align == 0 or base.align % (term.div * (term.mod or 1)) == 0
+        if base.static or first:
+            values = [(base.const + i) // term.div % (term.mod or 1 << 62) for i in range(point.lanes)]
+        elif base.align % term.div == 0 and base.const % term.div + point.lanes <= term.div:
+            values = [0] * point.lanes
+        else:
+            return None
+        steps = {b - a for a, b in itertools.pairwise(values)}
+        if len(steps) > 1:
+            return None
+        total += next(iter(steps)) * term.scale
+    return total
+
+
+class _Evaluation:
+    """One pass over an Expr at one point; shared nodes are emitted once."""
+
+    def __init__(self, lowering: Lowering, point: Point, acc: Value | None, clamped: bool) -> None:
+        self.lowering, self.point, self.acc, self.clamped = lowering, point, acc, clamped
+        self.e = lowering.emitter
+        self.done: dict[int, Value] = {}
+
+    def value(self, root: Expr) -> Value:
+        for node in self._needed(root):
+            if id(node) not in self.done:
+                self.done[id(node)] = self._emit(node)
+        return self.done[id(root)]
+
+    def _needed(self, root: Expr) -> list[Expr]:
+        """Nodes in evaluation order, without descending into guards: those decide what they evaluate."""
+        order: list[Expr] = []
+        seen: set[int] = set()
+        stack: list[tuple[Expr, bool]] = [(root, False)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                order.append(node)
+            elif id(node) not in seen:
+                seen.add(id(node))
+                stack.append((node, True))
+                if isinstance(node, Op):
+                    stack += [(a, False) for a in reversed(node.args)]
+        return order
+
+    def _emit(self, node: Expr) -> Value:
+        lanes = self.point.lanes
+        match node:
+            case Const(dtype, value):
+                return self.e.constant(value, dtype, lanes)
+            case Acc():
+                assert self.acc is not None, "no accumulator here"
+                return self.acc
+            case Load(dtype, buffer, (address,)):
+                return self._load(dtype, buffer, address)
+            case Op(dtype, prim, args):
+                return _PRIMITIVES[prim](self.e, node, [self.done[id(a)] for a in args])
+            case Guard(dtype, box, inside, outside):
+                return self._guard(dtype, box, inside, outside)
+        raise AssertionError(f"cannot lower {node}")
+
+    def _load(self, dtype: str, buffer: str, address: Index) -> Value:
+        e, point = self.e, self.point
+        pointer = self.lowering.pointers[buffer]
+        step = lane_step(address, point)
+        if self.clamped and step != 0:
+            return e.gather(
+                [self._clamped_load(dtype, buffer, address, lane_point(point, i)) for i in range(point.lanes)]
+            )
+        if self.clamped:
+            return e.splat(self._clamped_load(dtype, buffer, address, point), point.lanes)
+        if step == 0:
+            return e.splat(
+                e.load(e.address(pointer, dtype, coordinate(e, address, point)), dtype), point.lanes
+            )
+        if step == 1:
+            return e.load(e.address(pointer, dtype, coordinate(e, address, point)), dtype, point.lanes)
+        if step is not None:
+            base = coordinate(e, address, point)
+            return e.gather(
+                [e.load(e.address(pointer, dtype, base + step * i), dtype) for i in range(point.lanes)]
+            )
+        lanes = [coordinate(e, address, lane_point(point, i)) for i in range(point.lanes)]
+        return e.gather([e.load(e.address(pointer, dtype, where), dtype) for where in lanes])
+
+    def _clamped_load(self, dtype: str, buffer: str, address: Index, point: Point) -> Value:
+        """A load whose result may not be wanted: its address is forced into the buffer."""
+        e = self.e
+        where = coordinate(e, address, point)
+        last = self.lowering.sizes[buffer] - 1
+        if where.static:
+            inside = Coord.at(min(max(where.const, 0), last))
+        elif 0 <= where.lo and where.hi <= last:
+            inside = where
+        else:
+            inside = e.coord(e.minimum(e.maximum(e.materialise(where), 0), last), 0, last)
+        return e.load(e.address(self.lowering.pointers[buffer], dtype, inside), dtype)
+
+    def _guard(self, dtype: str, box: tuple[Bound, ...], inside: Expr, outside: Expr) -> Value:
+        verdicts = [(bound, bound_verdict(self.e, bound, self.point)) for bound in box]
+        if any(v is False for _, v in verdicts):
+            return self.value(outside)
+        undecided = [bound for bound, v in verdicts if v is None]
+        if not undecided:
+            return self.value(inside)
+        mask = self._mask(undecided)
+        taken = _Evaluation(self.lowering, self.point, self.acc, clamped=True).value(inside)
+        return self.e.builder.select(mask, taken, self.value(outside))
+
+    def _mask(self, bounds: list[Bound]) -> Value:
+        """Which lanes are inside; one i1 for all where the bounds do not depend on the lane."""
+        point = self.point
+        if all(lane_step(bound.index, point) == 0 for bound in bounds):
+            return self._inside(bounds, point)
+        return self.e.gather([self._inside(bounds, lane_point(point, i)) for i in range(point.lanes)])
+
+    def _inside(self, bounds: list[Bound], point: Point) -> Value:
+        e = self.e
+        result = None
+        for bound in bounds:
+            where = coordinate(e, bound.index, point)
+            value = e.materialise(where)
+            for relation, limit, needed in (
+                (">=", bound.lo, where.lo < bound.lo),
+                ("<", bound.hi, where.hi >= bound.hi),
+            ):
+                if needed:
+                    test = e.builder.icmp_signed(relation, value, e.i64(limit))
+                    result = test if result is None else e.builder.and_(result, test)
+        return e.constant(True, "bool") if result is None else result
+
+
+def bound_verdict(e: Emitter, bound: Bound, point: Point) -> bool | None:
+    """Whether a bound holds at every lane of `point`, at none, or neither is known."""
+    lo, hi = _range(bound.index, point)
+    if bound.lo <= lo and hi < bound.hi:
+        return True
+    return False if hi < bound.lo or lo >= bound.hi else None
+
+
+def _range(index: Index, point: Point) -> tuple[int, int]:
+    lo = hi = index.const
+    for term in index.terms:
+        if isinstance(term.inner, Axis):
+            coord = point.coords[term.inner.id]
+            low, high = coord.lo, coord.hi + (point.lanes - 1 if term.inner.id == point.lane else 0)
+        else:
+            low, high = _range(term.inner, point)
+        low, high = low // term.div, high // term.div
+        if term.mod and low // term.mod != high // term.mod:
+            low, high = 0, term.mod - 1
+        elif term.mod:
+            low, high = low % term.mod, high % term.mod
+        ends = sorted((low * term.scale, high * term.scale))
+        lo, hi = lo + ends[0], hi + ends[1]
+    return lo, hi
+
+
+# -- the primitives
+
+_Lower = Callable[[Emitter, Op, list[Value]], Value]
+
+
+def _float(node: Expr) -> bool:
+    return node.dtype.startswith("float")
+
+
+def _unsigned(dtype: str) -> bool:
+    return dtype in ("uint8", "bool")
+
+
+def _arithmetic(float_op: str, int_op: str) -> _Lower:
+    def lower(e: Emitter, node: Op, args: list[Value]) -> Value:
+        return getattr(e.builder, float_op if _float(node) else int_op)(*args)
+
+    return lower
+
+
+def _divide(e: Emitter, node: Op, args: list[Value]) -> Value:
+    if _float(node):
+        return e.builder.fdiv(*args)
+    return e.builder.udiv(*args) if _unsigned(node.dtype) else e.builder.sdiv(*args)
+
+
+def _muladd(e: Emitter, node: Op, args: list[Value]) -> Value:
+    if _float(node):
+        return e.muladd(*args)
+    return e.builder.add(e.builder.mul(args[0], args[1]), args[2])
+
+
+def _compare(relation: str) -> _Lower:
+    def lower(e: Emitter, node: Op, args: list[Value]) -> Value:
+        operand = node.args[0]
+        if _float(operand):
+            return e.builder.fcmp_ordered(relation, *args)
+        compare = e.builder.icmp_unsigned if _unsigned(operand.dtype) else e.builder.icmp_signed
+        return compare(relation, *args)
+
+    return lower
+
+
+def _extremum(relation: str, neon: str) -> _Lower:
+    def lower(e: Emitter, node: Op, args: list[Value]) -> Value:
+        a, b = args
+        other = node.args[1]
+        if (
+            _float(node)
+            and e.target.arch == "aarch64"
+            and isinstance(other, Const)
+            and other.value == other.value
+        ):
+            return e.intrinsic(f"llvm.{neon}.{mangle(a.type)}", a.type, [a, b])
+        if _float(node):
+            test = e.builder.fcmp_ordered(relation, b, a)
+        else:
+            test = (e.builder.icmp_unsigned if _unsigned(node.dtype) else e.builder.icmp_signed)(
+                relation, b, a
+            )
+        return e.builder.select(test, b, a)
+
+    return lower
+
+
+def _rounding(name: str) -> _Lower:
+    def lower(e: Emitter, node: Op, args: list[Value]) -> Value:
+        return e.intrinsic(f"llvm.{name}.{mangle(args[0].type)}", args[0].type, args)
+
+    return lower
+
+
+def _cast(e: Emitter, node: Op, args: list[Value]) -> Value:
+    source, target = node.args[0].dtype, node.dtype
+    (value,) = args
+    lanes = value.type.count if isinstance(value.type, ir.VectorType) else 1
+    to = e.type(target, lanes)
+    b = e.builder
+    if target == "bool":
+        zero = e.constant(0, source, lanes)
+        return (
+            b.fcmp_unordered("!=", value, zero)
+            if source.startswith("float")
+            else b.icmp_signed("!=", value, zero)
+        )
+    if source.startswith("float"):
+        if target.startswith("float"):
+            return b.fpext(value, to) if target == "float64" else b.fptrunc(value, to)
+        return b.fptoui(value, to) if _unsigned(target) else b.fptosi(value, to)
+    if target.startswith("float"):
+        return b.uitofp(value, to) if _unsigned(source) else b.sitofp(value, to)
+    have, want = e.type(source).width, e.type(target).width
+    if have == want:
+        return value
+    if have > want:
+        return b.trunc(value, to)
+    return b.zext(value, to) if _unsigned(source) else b.sext(value, to)
+
+
+def _bitcast(e: Emitter, node: Op, args: list[Value]) -> Value:
+    lanes = args[0].type.count if isinstance(args[0].type, ir.VectorType) else 1
+    return e.builder.bitcast(args[0], e.type(node.dtype, lanes))
+
+
+def _plain(method: str) -> _Lower:
+    def lower(e: Emitter, node: Op, args: list[Value]) -> Value:
+        return getattr(e.builder, method)(*args)
+
+    return lower
+
+
+_PRIMITIVES: Mapping[str, _Lower] = {
+    "add": _arithmetic("fadd", "add"), "sub": _arithmetic("fsub", "sub"), "mul": _arithmetic("fmul", "mul"), "div": _divide,
+    "muladd": _muladd, "min": _extremum("<", "minimum"), "max": _extremum(">", "maximum"),
+    "sqrt": _rounding("sqrt"), "floor": _rounding("floor"), "round_even": _rounding("roundeven"),
+    "lt": _compare("<"), "le": _compare("<="), "eq": _compare("=="), "select": _plain("select"), "cast": _cast, "bitcast": _bitcast,
+    "and": _plain("and_"), "or": _plain("or_"), "xor": _plain("xor"), "shl": _plain("shl"), "shr": _plain("ashr"),
+}  # fmt: skip
+
+
+def combine(e: Emitter, how: str, dtype: str, a: Value, b: Value) -> Value:
+    """Two partial results of a reduction as one."""
+    if how == "sum":
+        return e.builder.fadd(a, b) if dtype.startswith("float") else e.builder.add(a, b)
+    operands = (Acc(dtype), Acc(dtype))
+    return _PRIMITIVES[how](e, Op(dtype, how, operands), [a, b])
+
+
+def split_points(exprs: tuple[Expr, ...], axis: Axis) -> list[int]:
+    """Values of `axis` at which a guard that depends on it alone changes, 0 and its extent included: loops are split there."""
+    points = {0, axis.extent}
+    for node in walk(*exprs):
+        if not isinstance(node, Guard):
+            continue
+        for bound in node.box:
+            scale = bound.index.coefficient(axis.id)
+            if bound.index.axes == {axis.id} and scale:
+                for limit in (bound.lo, bound.hi):
+                    edge = -((bound.index.const - limit) // scale)
+                    points.add(min(max(edge, 0), axis.extent))
+    return sorted(points)

@@ -1,0 +1,110 @@
+"""Placement: the layout of every value in memory, before any code is generated, for strides are constants in it.
+
+Inputs and outputs of the model are row-major, as ONNX gives them. Inside, what convolutions and pools touch is stored channels last, and so is
+what is computed elementwise from it; a slice of a concat takes the strides of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .expr import loads
+from .flatten import Layout, dense
+from .fusion import Fused
+from .graph import Graph, Type
+from .stage import Group
+
+SPATIAL = frozenset({"Conv", "MaxPool", "AveragePool"})
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Layout and type of every value in memory, and for slices of a concat the value whose memory holds them."""
+
+    layouts: Mapping[str, Layout]
+    types: Mapping[str, Type]
+    storage: Mapping[str, str]
+
+    def __str__(self) -> str:
+        lines = []
+        for name, layout in self.layouts.items():
+            home = self.storage.get(name, name)
+            lines.append(f"{name}: {self.types[name]} {layout}" + (f" in {home}" if home != name else ""))
+        return "\n".join(lines)
+
+
+def place(graph: Graph, fused: Fused) -> Placed:
+    """Lay out everything that `fused` reads or writes."""
+    types = {
+        **graph.types,
+        **{name: Type(data.dtype.name, tuple(data.shape)) for name, data in fused.constants.items()},
+    }
+    fixed = {*graph.inputs, *graph.outputs}
+    last = _channels_last(graph, fused, types)
+    layouts: dict[str, Layout] = {}
+    storage: dict[str, str] = {}
+    names = dict.fromkeys([*graph.inputs, *(n for g in fused.groups for n in (*g.reads(), *g.writes()))])
+    for name in names:
+        home, offsets = name, []
+        while home in fused.slots:
+            slot = fused.slots[home]
+            offsets.append((slot.axis, slot.start))
+            home = slot.parent
+        shape = types[home].shape
+        order = None if home in fixed or home not in last else (0, *range(2, len(shape)), 1)
+        whole = dense(shape, order)
+        layouts[name] = Layout(whole.strides, sum(whole.strides[axis] * start for axis, start in offsets))
+        storage[name] = home
+    return Placed(layouts, types, storage)
+
+
+def _channels_last(graph: Graph, fused: Fused, types: Mapping[str, Type]) -> set[str]:
+    """Values of rank 3 or more that convolutions or pools read or write, and what follows elementwise."""
+    last: set[str] = set()
+    weights = {name for name in graph.constants}
+    for group in fused.groups:
+        if SPATIAL & set(group.ops):
+            last |= {
+                n
+                for n in (*_data_reads(group), *group.writes())
+                if len(types[n].shape) > 2 and n not in weights
+            }
+    changed = True
+    while changed:
+        before = len(last)
+        for group in fused.groups:
+            near = [n for n in (*_data_reads(group), *group.writes()) if len(types[n].shape) > 2]
+            shapes = {types[n].shape for n in near if n in last}
+            last |= {n for n in near if types[n].shape in shapes and group.root.anchor == "pointwise"}
+            last |= {
+                n
+                for s in group.stages
+                for store in s.stores
+                for n in _full_constants(store.value, types, store.buffer in last)
+            }
+        for name, slot in fused.slots.items():
+            if name in last or slot.parent in last:
+                last |= {name, slot.parent}
+        changed = len(last) != before
+    return last
+
+
+def _data_reads(group: Group) -> list[str]:
+    """What a group reads as data: not the weights of a contraction."""
+    names = []
+    for stage in group.stages:
+        exprs = [operand.expr for operand in stage.operands[:1]] + [store.value for store in stage.stores]
+        names += [load.buffer for load in loads(*exprs)]
+    return names
+
+
+def _full_constants(value, types: Mapping[str, Type], wanted: bool) -> set[str]:  # type: ignore[no-untyped-def]
+    """Constants with a spatial extent that an epilogue reads next to channels-last data."""
+    if not wanted:
+        return set()
+    return {
+        load.buffer
+        for load in loads(value)
+        if len(types[load.buffer].shape) > 2 and max(types[load.buffer].shape[2:]) > 1
+    }

@@ -1,0 +1,1 @@
+"""C sources of the crew and the ABI of a model object; package data, no Python."""

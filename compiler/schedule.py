@@ -1,0 +1,228 @@
+"""Schedule: which axes a stage walks as rows, columns and lanes, in which register blocks, and how its units are cut for threads.
+
+The choices are analytic over the `Machine` table and never change a result beyond the order of a reduction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil, prod
+
+from .anchors.region import axis_of, balanced
+from .expr import Const, Expr, Guard, Load, cost, loads
+from .index import Axis
+from .kernel import Block, Place
+from .stage import Operand, Stage
+from .target import Machine
+
+DUMMY = Axis(-2, 1)
+"""Stands for rows where an output has none: a single dot product per lane."""
+
+COSTLY_EPILOGUE = 12
+"""Primitives per element above which an epilogue runs row by row."""
+
+
+def addresses(expr: Expr) -> list[Load]:
+    """The Loads of an operand, the widest first: its layout is the operand's."""
+    return sorted(loads(expr), key=lambda load: -len(load.map[0].axes))
+
+
+def stride(operand: Operand, axis: int) -> int:
+    """Elements between neighbours of the operand along an axis of the stage; 0 where it does not depend on it plainly."""
+    found = addresses(operand.inlined())
+    return (found[0].map[0].coefficient(axis) or 0) if found else 0
+
+
+def depends(operand: Operand, axis: int) -> bool:
+    """Whether the operand varies along an axis of the stage."""
+    return any(axis in index.axes for load in loads(operand.inlined()) for index in load.map) or any(
+        axis in index.axes for index in operand.map
+    )
+
+
+def out_stride(stage: Stage, axis: int) -> int:
+    """Elements between neighbours of the first output along an axis."""
+    return stage.stores[0].map[0].coefficient(axis) or 0
+
+
+def classify(stage: Stage) -> str:
+    """The anchor that fits: products are contractions where one operand varies along an axis of its own, else depthwise."""
+    if not stage.operands:
+        return "pointwise"
+    if len(stage.operands) == 2:
+        a, b = stage.operands
+        own = [axis for axis in stage.axes if depends(b, axis.id) and not depends(a, axis.id)]
+        return (
+            "contraction"
+            if own or not any(depends(a, axis.id) and depends(b, axis.id) for axis in stage.axes)
+            else "depthwise"
+        )
+    windows = any(
+        index.axes & {a.id for a in stage.reduce} and index.axes & {a.id for a in stage.axes}
+        for index in stage.operands[0].map
+    )
+    return "pool" if windows and stage.reduce else "reduce"
+
+
+def place_stage(stage: Stage, machine: Machine, packed: bool, row: int | None = None) -> tuple[Stage, Place]:
+    """The stage, with a dummy row where it has none, and how it is computed; a stage in a band must walk the axis `row` as rows."""
+    match stage.anchor:
+        case "contraction":
+            return _contraction(stage, machine, packed, row)
+        case "depthwise" | "pool":
+            return _window(stage, machine, packed)
+        case "reduce":
+            return _reduce(stage, machine)
+    return _pointwise(stage, machine)
+
+
+def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | None) -> tuple[Stage, Place]:
+    a, b = stage.operands
+    lanes = [axis for axis in stage.axes if depends(b, axis.id) and not depends(a, axis.id)]
+    if not lanes:
+        lanes = [DUMMY]
+        stage = replace(stage, axes=(*stage.axes, DUMMY))
+    lane = max(lanes, key=lambda axis: (out_stride(stage, axis.id) == 1, axis.extent, -axis.id))
+    free = sorted(
+        (axis for axis in stage.axes if depends(a, axis.id) and not depends(b, axis.id)),
+        key=lambda axis: stride(a, axis.id),
+    )
+    row: Axis | None = next((axis for axis in stage.axes if axis.id == forced), None)
+    inner = [axis for axis in free if axis is not row]
+    if row is not None or any(slides(a, axis.id) for axis in free):
+        col = inner[0] if inner else None
+    else:
+        col = max(inner[:2], key=lambda axis: axis.extent) if inner else None
+    others = [axis for axis in free if axis is not col and axis is not row]
+    if row is None:
+        row = next((axis for axis in others if slides(a, axis.id)), others[0] if others else col)
+    if row is None:
+        row = replace(DUMMY, id=-3)
+        stage = replace(stage, axes=(*stage.axes, row))
+    order = sorted(stage.reduce, key=lambda axis: -stride(a, axis.id))
+    block = choose_block(col.extent if col is not None else 1, lane.extent, machine)
+    costly = sum(cost(s.value) for s in stage.stores) > COSTLY_EPILOGUE
+    outer = tuple(axis.id for axis in others if axis is not row)
+    k_order = tuple(axis.id for axis in order)
+    return stage, Place(
+        outer, row.id, None if col is None else col.id, lane.id, block, k_order, packed, costly
+    )
+
+
+def slides(operand: Operand, axis: int) -> bool:
+    """Whether windows of the operand slide along an axis of the stage."""
+    return any(axis in index.axes and len(index.axes) > 1 for index in operand.map)
+
+
+def choose_block(positions: int, width: int, machine: Machine) -> Block:
+    """The register block with the least time for `positions` x `width` outputs, per step of the reduction.
+
+    A step of a block multiplies mr * nv vectors, loads nv of them and mr scalars (a quarter as vectors where a multiply-add reads a lane);
+    it takes the longest of the pipes' times and of the latency of dependent multiply-adds.
+    """
+    best: tuple[float, int, int] | None = None
+    choice = Block(1, 1)
+    for nv in range(1, 5):
+        for mr in range(1, 15):
+            scalars = mr if machine.a_form == "lane" else 1
+            if mr * nv + nv + scalars > machine.registers:
+                continue
+            total = 0.0
+            for rows, count in _sizes(positions, mr):
+                for vectors, blocks in _vectors(width, nv, machine.lanes):
+                    total += count * blocks * _step_cycles(rows, vectors, machine)
+            key = (total, -mr * nv, nv)
+            if best is None or key < best:
+                best, choice = key, Block(mr, nv)
+    return choice
+
+
+def _sizes(extent: int, size: int) -> list[tuple[int, int]]:
+    count, large, most = balanced(extent, size)
+    return [(most, large), (most - 1, count - large)]
+
+
+def _vectors(width: int, nv: int, lanes: int) -> list[tuple[int, int]]:
+    whole, rest = divmod(width, nv * lanes)
+    return [(nv, whole), (ceil(rest / lanes), 1 if rest else 0)]
+
+
+def _step_cycles(mr: int, nv: int, machine: Machine) -> float:
+    if mr == 0:
+        return 0.0
+    multiply = mr * nv / machine.fma_pipes
+    load = (nv + (mr / 4 if machine.a_form == "lane" else mr)) / machine.load_pipes
+    latency = 4.0
+    return max(multiply, load, latency) + 0.02 * (mr + nv)
+
+
+def _window(stage: Stage, machine: Machine, packed: bool) -> tuple[Stage, Place]:
+    x = stage.operands[0]
+    lane = min(
+        (a for a in stage.axes if not slides(x, a.id) and stride(x, a.id) > 0),
+        key=lambda a: stride(x, a.id),
+        default=None,
+    )
+    if lane is None:
+        lane = replace(DUMMY, id=-4)
+        stage = replace(stage, axes=(*stage.axes, lane))
+    sliding = sorted((a for a in stage.axes if slides(x, a.id)), key=lambda a: stride(x, a.id))
+    others = [a for a in stage.axes if a is not lane]
+    col = (
+        sliding[0]
+        if sliding
+        else min((a for a in others if stride(x, a.id)), key=lambda a: stride(x, a.id), default=None)
+    )
+    rows = [a for a in others if a is not col]
+    row = sliding[1] if len(sliding) > 1 else (rows[0] if rows else replace(DUMMY, id=-3))
+    if row not in stage.axes:
+        stage = replace(stage, axes=(*stage.axes, row))
+    outer = tuple(a.id for a in rows if a is not row)
+    taps = prod(a.extent for a in stage.reduce)
+    mr = 4 if machine.registers >= 32 or taps <= 9 else 3
+    order = tuple(a.id for a in stage.reduce)
+    return stage, Place(outer, row.id, None if col is None else col.id, lane.id, Block(mr, 1), order, packed)
+
+
+def _reduce(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
+    x = stage.operands[0]
+    kept = next((a for a in stage.axes if stride(x, a.id) == 1 and a.extent > 1), None)
+    across = next((a for a in stage.reduce if stride(x, a.id) == 1), None)
+    if kept is None and across is None:
+        kept = min(
+            (a for a in stage.axes if a.extent > 1),
+            key=lambda a: out_stride(stage, a.id) or 1 << 60,
+            default=None,
+        )
+        across = None if kept is not None else next(iter(stage.reduce), None)
+    order = tuple(a.id for a in sorted(stage.reduce, key=lambda a: -stride(x, a.id)))
+    stage = replace(stage, reduce=tuple(axis_of(stage, number) for number in order))
+    row = next((a for a in stage.axes if a is not kept), None) if kept is None else None
+    if row is None:
+        row = replace(DUMMY, id=-3)
+        stage = replace(stage, axes=(*stage.axes, row))
+    lane = kept if kept is not None else across
+    if lane is None:
+        lane = replace(DUMMY, id=-4)
+        stage = replace(stage, axes=(*stage.axes, lane))
+    return stage, Place((), row.id, None, lane.id, Block(1, 1))
+
+
+def _pointwise(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
+    axes = sorted(stage.axes, key=lambda a: out_stride(stage, a.id))
+    if not axes:
+        dummy = replace(DUMMY, id=-3)
+        return replace(stage, axes=(dummy,)), Place((), dummy.id, None, dummy.id, Block(1, 1))
+    lane, row = axes[0], axes[-1]
+    nv = 2 if cost(*(s.value for s in stage.stores)) <= 8 and machine.registers >= 16 else 1
+    return stage, Place((), row.id, None, lane.id, Block(1, nv))
+
+
+def in_place(operand: Operand) -> bool:
+    """Whether a window can read the operand where it lies: a load, or a load with a constant outside a box."""
+    match operand.expr:
+        case Load():
+            return True
+        case Guard(inside=Load(), outside=Const()):
+            return True
+    return False

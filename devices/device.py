@@ -1,0 +1,130 @@
+"""What every device can do, whichever way it is reached: put files there, run a program, get a file, clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from ..errors import UserError
+
+Transport = Literal["local", "ssh", "emulated"]
+
+Kind = Literal[
+    "unreachable",  # no connection: name, route, port
+    "host_key",  # the device's key is unknown or has changed
+    "auth",  # the device refuses the user's key
+    "timeout",  # the program ran past its limit
+    "lost",  # the connection ended or stalled in the middle
+    "disk_full",
+    "read_only",  # the work folder cannot be written
+    "missing_tool",  # a command that fusekit needs is absent, here or there
+    "missing_file",
+    "too_large",  # more bytes than the caller's limit
+    "corrupt",  # what arrived is not what was sent
+    "isa",  # the program is for another architecture or CPU
+    "crash",  # the program died of a signal
+    "failed",  # anything else that the device answered with an error
+]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that ended by itself; `exit_code` is 0 to 127, a signal is a `DeviceError` instead."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class DeviceError(UserError):
+    """A device said no: `kind` for programs, the text for people.
+
+    `completed` holds what the program had written before it died (exit code 128 + signal), where there was one.
+    """
+
+    def __init__(self, kind: Kind, message: str, *, completed: Completed | None = None) -> None:
+        super().__init__(message)
+        self.kind: Kind = kind
+        self.completed = completed
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a device is and the state it is in; None or empty where the device does not say."""
+
+    arch: str
+    """As `uname -m` says: aarch64, x86_64."""
+    model: str
+    """The board ("Raspberry Pi 5 Model B Rev 1.0") or, where it has no name, the CPU's model name."""
+    os: str
+    kernel: str
+    n_cpus: int
+    cpu_parts: tuple[str, ...]
+    """The distinct "CPU part" numbers (0xd0b is Cortex-A76) in order; empty on x86-64."""
+    features: tuple[str, ...]
+    """CPU features that all cores share, sorted, named as in /proc/cpuinfo."""
+    memory_bytes: int | None
+    governor: str | None
+    freq_khz: int | None
+    max_freq_khz: int | None
+    temperature_mc: int | None
+    """Of the first thermal zone, in thousandths of a degree Celsius."""
+    throttled: str | None
+    """The Raspberry Pi firmware's throttle bits, hexadecimal: "0" is none since boot."""
+    load1: float | None
+
+
+class Device(Protocol):
+    """A place where programs run. Every method may raise `DeviceError`; each ends within bounded time."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def transport(self) -> Transport: ...
+
+    @property
+    def target(self) -> str:
+        """The name of the fusekit target that code for this device is compiled for, "rpi5" or "host"."""
+        ...
+
+    @property
+    def emulated(self) -> bool:
+        """Whether programs run under an emulator there: answers count, times mean nothing."""
+        ...
+
+    def put(self, files: Mapping[str, bytes]) -> str:
+        """Put files into one folder named for their content and return its absolute path on the device.
+
+        Keys are plain file names. The folder appears whole or not at all, with every file's SHA-256 verified on the
+        device; what is there already is not sent again. A file called "runner" is executable.
+        """
+        ...
+
+    def run(self, argv: Sequence[str], *, cwd: str, timeout_s: float) -> Completed:
+        """Run a program in `cwd`, end it on the device after `timeout_s` seconds, and return what it wrote.
+
+        `argv[0]` is "./NAME" for a program of `cwd`. A run past its limit raises kind "timeout", a death by signal
+        kind "crash".
+        """
+        ...
+
+    def get(self, path: str, limit_bytes: int) -> bytes:
+        """Return the bytes of one file; kind "missing_file" where there is none, "too_large" past the limit."""
+        ...
+
+    def probe(self) -> Facts: ...
+
+    def clean(self) -> int:
+        """Remove everything that `put` ever left there and return the number of files removed."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,1 @@
+"""C sources of the program that runs models on a device; package data, no Python."""

@@ -1,0 +1,14 @@
+/* Times: whole runs of the variants in turn, and the steps within one. */
+#ifndef RUNNER_TIMING_H
+#define RUNNER_TIMING_H
+
+#include "variant.h"
+
+/* Each round visits every variant, forward in even rounds and backward in odd ones, so that a machine that warms up or
+ * slows down does so for all of them alike. Prints one "samples" line a visit. */
+void time_rounds(const options *o, const variant *variants, size_t count);
+
+/* Prints one "steps" line a variant: the time of each step in each of o->profile runs. */
+void profile_steps(const options *o, const variant *variants, size_t count);
+
+#endif

@@ -1,0 +1,58 @@
+"""`fusekit compile`: a model file in, a folder with its bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..api import compile
+from ..reference import reference_outputs, seeded_inputs, write_reference
+from ..zoo_model import model_path
+from .option import (
+    BandsOption,
+    FusionOption,
+    ModelArgument,
+    ShapeOption,
+    TargetOption,
+    ThreadsOption,
+    parse_shapes,
+    parse_switch,
+)
+from .screen import progress, stdout
+
+REFERENCE = "reference.npz"
+
+
+def compile_command(
+    model: ModelArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The bundle's folder.")],
+    target: TargetOption = "host",
+    fusion: FusionOption = "full",
+    bands: BandsOption = "on",
+    threads: ThreadsOption = 1,
+    shape: ShapeOption = None,
+) -> None:
+    """Compile MODEL for a target into a bundle: model.o, model.h, weights.bin, manifest.json, model.so.
+
+    Beside them lies reference.npz, ONNX Runtime's answer to seeded inputs, so that `fusekit deploy DIR` can verify
+    the bundle on its device.
+    """
+    banded = parse_switch(bands, "--bands")
+    shapes = parse_shapes(shape)
+    with progress() as shown, model_path(model) as path:
+        shown.add_task(f"compiling {path.stem} · {target} · {fusion} · {threads} threads", total=None)
+        bundle = compile(path, target=target, fusion=fusion, threads=threads, bands=banded, shapes=shapes)
+        feeds = seeded_inputs(bundle.manifest)
+        want = reference_outputs(path, feeds)
+        bundle.write(output)
+        write_reference(output / REFERENCE, bundle.manifest, feeds, want)
+    manifest = bundle.manifest
+    flops = sum(kernel.flops for kernel in manifest.kernels)
+    stdout().print(
+        f"{manifest.name} for {manifest.target.name}, fusion {manifest.fusion}: {len(manifest.kernels)} kernels, "
+        f"{flops / 1e6:.1f} MFLOP, code {manifest.code_bytes / 1024:.0f} KiB, "
+        f"weights {manifest.weights_bytes / 1024:.0f} KiB, arena {manifest.arena_bytes / 1024:.0f} KiB → {output}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,109 @@
+"""`fusekit deploy`: a model or a bundle on a device, verified there and left ready to run."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...devices import Device
+from ...errors import UserError
+from ..measure.record import Settings
+from ..measure.session import deploy as deploy_on
+from ..measure.session import verify as verify_on
+from ..measure.stage import stage
+from ..reference import read_reference, reference_outputs, seeded_inputs
+from ..zoo_model import model_path
+from .compile import REFERENCE
+from .option import (
+    BandsOption,
+    DeviceOption,
+    FusionOption,
+    InventoryOption,
+    ShapeOption,
+    ThreadsOption,
+    find_device,
+    parse_fusions,
+    parse_shapes,
+    parse_switch,
+)
+from .screen import progress, stdout
+from .variant import Variants, announce_first_link, compile_variants
+from .verify import print_checks
+
+
+def deploy(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|BUNDLE", help="An ONNX file, zoo:NAME, or the folder of a bundle.")
+    ],
+    device: DeviceOption,
+    fusion: FusionOption = "full",
+    bands: BandsOption = "on",
+    threads: ThreadsOption = 1,
+    shape: ShapeOption = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="MODEL", help="The model of a BUNDLE that has no reference.npz beside it."
+        ),
+    ] = None,
+    inventory: InventoryOption = None,
+) -> None:
+    """Compile MODEL if needed, push it to a device, verify its outputs there and leave it ready to run.
+
+    Prints the folder on the device and the command that runs it there. `fusekit devices clean` removes it.
+    """
+    with find_device(device, inventory) as place:
+        if Path(model, "manifest.json").is_file():
+            variants = _read_bundle(Path(model), source, place)
+        else:
+            fusions = parse_fusions(fusion)
+            if len(fusions) > 1:
+                raise UserError(f"deploy takes one fusion level, not '{fusion}'")
+            variants = compile_variants(
+                model,
+                place.target,
+                fusions=fusions,
+                threads=[threads],
+                bands=parse_switch(bands, "--bands"),
+                shapes=parse_shapes(shape),
+            )
+        announce_first_link(variants.bundles[0].manifest.target.triple)
+        with progress() as shown:
+            shown.add_task(f"deploying to {device}", total=None)
+            records = verify_on(place, variants.bundles, variants.feeds, variants.want, Settings())
+            failed = records[0].error
+            if failed is None:
+                lying = deploy_on(place, stage(variants.bundles, variants.feeds))
+    if failed is not None and not records[0].checks:
+        raise UserError(failed.message)
+    print_checks(records)
+    if failed is not None:
+        raise typer.Exit(1)
+    command = shlex.join(["./runner", "--nonce", "0", *lying.arguments])
+    console = stdout()
+    console.print(
+        f"{records[0].model} is on {device} in {lying.folder} ({lying.bytes / 2**20:.1f} MiB)", soft_wrap=True
+    )
+    console.print(f"run it there: cd {shlex.quote(lying.folder)} && {command}", soft_wrap=True)
+
+
+def _read_bundle(folder: Path, source: str | None, device: Device) -> Variants:
+    """A bundle with the answers beside it, or with those of its model."""
+    from ...compiler.bundle import Bundle
+    from ...compiler.target import find_target
+
+    bundle = Bundle.read(folder)
+    manifest = bundle.manifest
+    if manifest.target.triple != find_target(device.target).triple:
+        raise UserError(
+            f"bundle {folder} is for {manifest.target.name} but {device.name} is {device.target}: compile it with "
+            f"--target {device.target}"
+        )
+    if source is None:
+        return Variants((bundle,), *read_reference(folder / REFERENCE, manifest))
+    feeds = seeded_inputs(manifest)
+    with model_path(source) as path:
+        return Variants((bundle,), feeds, reference_outputs(path, feeds))

@@ -1,0 +1,99 @@
+"""Options that several commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...devices import Device, Inventory, load_inventory, open_device
+from ...errors import UserError
+from ..api import LEVELS, MAX_THREADS
+
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX file, or zoo:NAME.")]
+InventoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--inventory",
+        metavar="FILE",
+        help="The devices; by default ./inventory.yaml, or else the one that comes with fusekit.",
+    ),
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape", metavar="NAME=N,N,…", help="The shape of an input with dynamic dimensions; may repeat."
+    ),
+]
+FusionOption = Annotated[str, typer.Option(metavar="|".join(LEVELS), help="What may be fused.")]
+FusionsOption = Annotated[str, typer.Option("--fusion", metavar="LEVEL,…", help="Fusion levels, by comma.")]
+BandsOption = Annotated[
+    str, typer.Option(metavar="on|off", help="Whether chains of anchors run in row bands.")
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of the model.")]
+ThreadCountsOption = Annotated[str, typer.Option("--threads", metavar="N,…", help="Thread counts, by comma.")]
+TargetOption = Annotated[
+    str, typer.Option(help="A board (rpi3, rpi4, rpi5), a CPU (cortex-a76, x86-64-v3, …) or host.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="A device of the inventory.")]
+
+
+def parse_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """Shapes by input name.
+
+    >>> parse_shapes(["x=1,3,224,224"])
+    {'x': (1, 3, 224, 224)}
+    """
+    shapes = {}
+    for text in texts or ():
+        name, equals, numbers = text.rpartition("=")
+        try:
+            shape = tuple(int(number) for number in numbers.split(","))
+        except ValueError:
+            shape = ()
+        if not (name and equals and shape) or min(shape) < 1:
+            raise UserError(f"--shape '{text}' is no shape: write it like --shape input=1,3,224,224")
+        shapes[name] = shape
+    return shapes
+
+
+def parse_fusions(text: str) -> tuple[str, ...]:
+    """Fusion levels without repetition, in the given order."""
+    levels = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for level in levels:
+        if level not in LEVELS:
+            raise UserError(f"unknown fusion level {level!r}: levels are {', '.join(LEVELS)}")
+    return levels
+
+
+def parse_thread_counts(text: str) -> tuple[int, ...]:
+    """Thread counts without repetition, in the given order."""
+    try:
+        counts = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1 or max(counts) > MAX_THREADS:
+        raise UserError(f"--threads '{text}' is no list of thread counts: give 1 to {MAX_THREADS}, like 1,4")
+    return counts
+
+
+def parse_switch(text: str, option: str) -> bool:
+    """True for on, False for off."""
+    if text not in ("on", "off"):
+        raise UserError(f"{option} is on or off, not '{text}'")
+    return text == "on"
+
+
+def find_inventory(path: Path | None) -> Inventory:
+    """The inventory of the option, of this folder, or the one that comes with fusekit; in this order."""
+    if path is not None:
+        return load_inventory(path)
+    here = Path("inventory.yaml")
+    return load_inventory(here if here.is_file() else Path(__file__).parents[2] / "inventory.yaml")
+
+
+def find_device(name: str, inventory: Path | None) -> Device:
+    """A device by its name in the inventory; it connects at its first use."""
+    return open_device(find_inventory(inventory).entry(name))

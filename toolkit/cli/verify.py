@@ -1,0 +1,74 @@
+"""`fusekit verify`: a device's outputs against ONNX Runtime, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+from rich.table import Table
+
+from ..measure.record import RunRecord, Settings
+from ..measure.session import verify as verify_on
+from .option import (
+    BandsOption,
+    DeviceOption,
+    FusionsOption,
+    InventoryOption,
+    ModelArgument,
+    ShapeOption,
+    ThreadCountsOption,
+    find_device,
+    parse_fusions,
+    parse_shapes,
+    parse_switch,
+    parse_thread_counts,
+)
+from .screen import progress, stdout
+from .variant import announce_first_link, compile_variants
+
+
+def verify(
+    model: ModelArgument,
+    device: DeviceOption,
+    fusion: FusionsOption = "full",
+    threads: ThreadCountsOption = "1",
+    bands: BandsOption = "on",
+    shape: ShapeOption = None,
+    inventory: InventoryOption = None,
+) -> None:
+    """Run MODEL on a device and compare every output with ONNX Runtime's; exit code 1 where one is wrong."""
+    fusions, counts = parse_fusions(fusion), parse_thread_counts(threads)
+    banded, shapes = parse_switch(bands, "--bands"), parse_shapes(shape)
+    with find_device(device, inventory) as place:
+        variants = compile_variants(
+            model, place.target, fusions=fusions, threads=counts, bands=banded, shapes=shapes
+        )
+        announce_first_link(variants.bundles[0].manifest.target.triple)
+        with progress() as shown:
+            shown.add_task(f"running on {device}", total=None)
+            records = verify_on(place, variants.bundles, variants.feeds, variants.want, Settings())
+    print_checks(records)
+    if any(record.error is not None for record in records):
+        raise typer.Exit(1)
+
+
+def print_checks(records: Sequence[RunRecord]) -> None:
+    """One row an output; a failure without outputs is a row of its own."""
+    first = records[0]
+    table = Table(
+        title=f"{first.model} on {first.device.name} against {first.reference}", title_justify="left"
+    )
+    for heading in ("level", "threads", "output", "largest error", "limit", "check"):
+        table.add_column(heading)
+    for record in records:
+        start = (record.fusion, str(record.threads))
+        for check in record.checks:
+            verdict = "[green]ok[/green]" if check.ok else f"[red]wrong[/red]: {check.detail}"
+            table.add_row(*start, check.name, _number(check.max_abs_error), _number(check.limit), verdict)
+        if not record.checks and record.error is not None:
+            table.add_row(*start, "–", "–", "–", f"[red]{record.error.kind}[/red]: {record.error.message}")
+    stdout().print(table)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2e}"

@@ -1,0 +1,1 @@
+"""Staging, running, checking and recording: no check, no number."""

@@ -1,0 +1,1 @@
+"""Records in, a PDF and PNGs out."""

@@ -1,0 +1,28 @@
+"""Text cut to the room there is for it."""
+
+from __future__ import annotations
+
+import bisect
+
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
+
+
+def fit(text: str, inches: float, points: float, *, bold: bool = False) -> str:
+    """The text, cut with … so that it is at most so wide in DejaVu Sans.
+
+    >>> fit("abcdefghij", 0.36, 8.0), fit("abc", 0.36, 8.0)
+    ('abcd…', 'abc')
+    """
+    if not text or _inches(text, points, bold) <= inches:
+        return text
+    fitting = bisect.bisect_right(
+        range(len(text)), inches, key=lambda n: _inches(text[:n] + "…", points, bold)
+    )
+    return text[: max(0, fitting - 1)] + "…"
+
+
+def _inches(text: str, points: float, bold: bool) -> float:
+    font = FontProperties(family="DejaVu Sans", size=points, weight="bold" if bold else "normal")
+    width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
+    return float(width) / 72
