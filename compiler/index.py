@@ -175,10 +175,13 @@ class Index:
         return _quotient(rest, 1, mod)
 
     def substitute(self, axes: Mapping[int, Index]) -> Index:
-        """This Index with every axis replaced by an Index over other axes."""
+        """This Index with the axes in `axes` replaced by an Index over others."""
         total = Index(self.const)
         for term in self.terms:
-            inner = axes[term.inner.id] if isinstance(term.inner, Axis) else term.inner.substitute(axes)
+            if isinstance(term.inner, Axis):
+                inner = axes.get(term.inner.id) or Index(0, (Term(1, term.inner),))
+            else:
+                inner = term.inner.substitute(axes)
             value = inner // term.div
             total = total + (value % term.mod if term.mod else value) * term.scale
         return total

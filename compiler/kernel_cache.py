@@ -45,19 +45,16 @@ def kernel_objects(kernels: Sequence[Kernel]) -> Mapping[str, bytes]:
     missing = [kernel for symbol, kernel in wanted.items() if not (folder / f"{symbol}.o").is_file()]
     workers = min(os.cpu_count() or 1, len(missing) // WORTH_A_WORKER)
     if workers > 1:
-        _in_workers(missing, workers)
+        _in_workers(folder, missing, workers)
     else:
         for kernel in missing:
-            compile_into_cache(kernel)
+            compile_into(folder, kernel)
     return {symbol: (folder / f"{symbol}.o").read_bytes() for symbol in wanted}
 
 
-def compile_into_cache(kernel: Kernel) -> None:
+def compile_into(folder: Path, kernel: Kernel) -> None:
     """Generate and assemble one kernel."""
-    store(
-        cache_dir() / "kernels" / code_version() / f"{kernel.symbol}.o",
-        assemble(kernel_text(kernel), kernel.target),
-    )
+    store(folder / f"{kernel.symbol}.o", assemble(kernel_text(kernel), kernel.target))
 
 
 @cache
@@ -69,7 +66,7 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def _in_workers(kernels: Sequence[Kernel], workers: int) -> None:
+def _in_workers(folder: Path, kernels: Sequence[Kernel], workers: int) -> None:
     command = [sys.executable, "-m", "fusekit.compiler.kernel_cache"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     running = [
@@ -78,7 +75,7 @@ def _in_workers(kernels: Sequence[Kernel], workers: int) -> None:
     ]
     for number, process in enumerate(running):
         assert process.stdin is not None
-        process.stdin.write(pickle.dumps(list(kernels[number::workers])))
+        process.stdin.write(pickle.dumps((folder, list(kernels[number::workers]))))
         process.stdin.close()
         process.stdin = None
     errors = [process.communicate()[1].decode(errors="replace") for process in running]
@@ -88,9 +85,10 @@ def _in_workers(kernels: Sequence[Kernel], workers: int) -> None:
 
 
 def main() -> None:
-    """Compile the pickled kernels on standard input into the cache."""
-    for kernel in pickle.load(sys.stdin.buffer):
-        compile_into_cache(kernel)
+    """Compile the pickled kernels on standard input into the folder that comes with them."""
+    folder, kernels = pickle.load(sys.stdin.buffer)
+    for kernel in kernels:
+        compile_into(folder, kernel)
 
 
 if __name__ == "__main__":

@@ -211,7 +211,7 @@ def _panel(operand: Operand, stage: Stage, place: Place, tile: int, machine: Mac
     tile_rows = tile * place.block.mr if place.row == place.col else tile
     rows, shared = _window_rows(operand, place, min(tile_rows, axis_of(stage, place.row).extent), row)
     rest = sorted(
-        (a for a in inner if a is not row),
+        (a for a in inner if a is not row and a.extent > 1),
         key=lambda a: -(source[0].map[0].coefficient(a.id) or 0) if source else 0,
     )
     channel = next((a for a in rest if stage.anchor != "contraction" and Index.of(axis_of(stage, place.lane)) in operand.map

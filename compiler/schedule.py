@@ -158,11 +158,8 @@ def _step_cycles(mr: int, nv: int, machine: Machine) -> float:
 
 def _window(stage: Stage, machine: Machine, packed: bool) -> tuple[Stage, Place]:
     x = stage.operands[0]
-    lane = min(
-        (a for a in stage.axes if not slides(x, a.id) and stride(x, a.id) > 0),
-        key=lambda a: stride(x, a.id),
-        default=None,
-    )
+    channels = [axis for axis in stage.axes if not slides(x, axis.id) and depends(x, axis.id)]
+    lane = min(channels, key=lambda axis: (out_stride(stage, axis.id) != 1, -axis.extent), default=None)
     if lane is None:
         lane = replace(DUMMY, id=-4)
         stage = replace(stage, axes=(*stage.axes, lane))

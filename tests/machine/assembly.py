@@ -67,5 +67,5 @@ def multiply_add_loops(listing: str) -> list[Loop]:
 def _is_spill(text: str) -> bool:
     if re.match(r"(?:str|ldr|stp|ldp|stur|ldur) [qvd]\d+,.*\[sp", text):
         return True
-    # x86: a vector move or arithmetic with an operand relative to the stack or frame pointer
-    return bool(re.match(r"v?\w+ ", text) and re.search(r"[xyz]mm\d+", text) and re.search(r"\(%r[sb]p", text))
+    # x86: a vector move or arithmetic with an operand relative to the stack pointer
+    return bool(re.match(r"v?\w+ ", text) and re.search(r"[xyz]mm\d+", text) and re.search(r"\(%rsp", text))

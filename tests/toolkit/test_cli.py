@@ -107,7 +107,7 @@ def test_help_names_every_command_and_the_exit_codes(run: Run) -> None:
         ),
         (
             ["inspect", "m.onnx", "--dump", "graf"],
-            "'graf' is no stage: known are graph, groups, ledger, layout,",
+            "unknown stage 'graf': did you mean graph? stages are graph, groups, ledger,",
         ),
         (
             ["report", "none.jsonl", "-o", "r.pdf"],
@@ -290,6 +290,15 @@ def test_report_of_records(run: Run, tmp_path: Path) -> None:
     write_records(tmp_path / "records" / "a.jsonl", timed_session(threads=(1,), blocks=2))
     result = run("report", "records", "-o", "r.pdf")
     assert (result.code, result.out) == (0, "r.pdf\n")
+
+
+def test_inspect_prints_a_stage_or_writes_it(run: Run, tmp_path: Path) -> None:
+    write_model(tmp_path / "m.onnx")
+    result = run("inspect", "m.onnx", "--dump", "graph")
+    assert result.code == 0, result.err
+    assert "Mul" in result.out and "float32[1,16]" in result.out
+    assert run("inspect", "m.onnx", "--dump", "graph", "-o", "graph.txt").code == 0
+    assert (tmp_path / "graph.txt").read_text() == result.out
 
 
 def test_zoo_list(run: Run) -> None:

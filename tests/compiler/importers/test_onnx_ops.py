@@ -205,3 +205,9 @@ def test_every_float_op_of_the_elementwise_table_imports_under_its_name(
 def test_attributes_of_an_elementwise_op_reach_its_definition(agrees: Agrees, build: Build) -> None:
     graph = agrees(build([helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.3)], {"x": (3, 4)}, ["y"]))
     assert graph.nodes[0].attr("alpha") == pytest.approx(0.3)
+
+
+def test_a_gemm_that_ignores_c_is_a_matmul(agrees: Agrees, build: Build) -> None:
+    node = helper.make_node("Gemm", ["x", "w", "c"], ["y"], beta=0.0, alpha=2.0, transB=1)
+    graph = agrees(build([node], {"x": (3, 4), "c": (5,)}, ["y"], {"w": np.ones((5, 4), np.float32)}))
+    assert [n.op for n in graph.nodes] == ["MatMul"]

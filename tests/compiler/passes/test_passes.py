@@ -136,6 +136,12 @@ def test_fold_batch_norm_leaves_a_convolution_that_is_read_twice() -> None:
     sketch.add("b", "Mul", ["a", sketch.random("m", (4, 1, 1))])
     sketch.add("y", "Add", ["a", "b"])
     assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["Conv", "Mul", "Add"]
+
+
+def test_fold_batch_norm_leaves_a_convolution_that_is_an_output() -> None:
+    sketch = Sketch((1, 3, 2, 5))
+    sketch.conv("a", "x", (3, 4))
+    sketch.add("b", "Mul", ["a", sketch.random("m", (4, 1, 1))])
     assert ops(same(fold_batch_norm, sketch.graph("a", "b"))) == ["Conv", "Mul"]
 
 

@@ -1,0 +1,66 @@
+"""The instructions of the kernels' inner loops, on every target, whatever this machine is."""
+
+from __future__ import annotations
+
+import pytest
+
+from .assembly import instructions_of, multiply_add_loops
+from .kernels import listing_of
+from .nets import NETS
+
+AARCH64 = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1")
+X86_FMA = ("x86-64-v3", "x86-64-v4")
+CONTRACTIONS = tuple(net for net in NETS if not net.startswith("depthwise"))
+
+BY_LANE = r"fmla v\d+\.4s, v\d+\.4s, v\d+\.s\["
+CALL = r"bl |blr |call"
+
+
+def calls(listing: str) -> list[str]:
+    """Calls to what the listing does not define: a wrapper may call the body of its kernel."""
+    import re
+
+    return [text for text in instructions_of(listing) if re.match(CALL, text) and ".body" not in text]
+
+
+@pytest.mark.parametrize("target", AARCH64)
+@pytest.mark.parametrize("net", CONTRACTIONS)
+def test_contractions_multiply_by_lane(net: str, target: str) -> None:
+    loops = multiply_add_loops(listing_of(net, target))
+    assert loops
+    for loop in loops:
+        # single elements may be loaded into all lanes instead, which costs no instruction either
+        assert loop.count(BY_LANE) >= 0.6 * loop.count("fmla v"), f"{loop.label}: {loop.instructions}"
+        assert not loop.count("dup "), f"{loop.label} copies lanes: {loop.instructions}"
+
+
+@pytest.mark.parametrize("target", X86_FMA)
+@pytest.mark.parametrize("net", NETS)
+def test_x86_fuses_multiply_and_add(net: str, target: str) -> None:
+    listing = listing_of(net, target)
+    width = "zmm" if target == "x86-64-v4" else "ymm"
+    loops = multiply_add_loops(listing)
+    assert loops
+    assert all(loop.count("vfmadd") and not loop.count("vmulps") for loop in loops)
+    assert any(loop.count(rf"vfmadd.*{width}") for loop in loops)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_the_baseline_multiplies_and_adds_without_a_call(net: str) -> None:
+    listing = listing_of(net, "x86-64-v2")
+    loops = multiply_add_loops(listing)
+    assert loops and all(loop.count("mulps") and loop.count("addps") for loop in loops)
+    assert not calls(listing)
+
+
+@pytest.mark.parametrize("target", (*AARCH64, *X86_FMA))
+@pytest.mark.parametrize("net", NETS)
+def test_no_vector_is_spilled_in_an_inner_loop(net: str, target: str) -> None:
+    for loop in multiply_add_loops(listing_of(net, target)):
+        assert not loop.spills, f"{loop.label}: {len(loop.spills)} of {len(loop.instructions)}, {loop.spills}"
+
+
+@pytest.mark.parametrize("target", (*AARCH64, *X86_FMA))
+@pytest.mark.parametrize("net", NETS)
+def test_kernels_call_nothing(net: str, target: str) -> None:
+    assert not calls(listing_of(net, target))
