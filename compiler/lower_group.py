@@ -13,13 +13,14 @@ from typing import Literal
 
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
-from .expr import Const, Expr, Guard, Load, loads, rewrite
-from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs, merge_axes
+from .expr import Expr, Load, loads, rewrite
+from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs
 from .graph import Type
-from .index import Axis, Index
-from .kernel import TILE, Argument, Halo, Kernel, Local, Place, Schedule
-from .schedule import addresses, classify, in_place, place_stage, slides, stride
-from .stage import Group, Operand, Stage, Store
+from .index import Axis
+from .kernel import Argument, Kernel, Local, Place, Schedule
+from .local_buffer import make_panel, make_ring
+from .schedule import in_place, schedule_stage, slides, stride
+from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
 Parallel = Literal["rows", "lanes"]
@@ -56,7 +57,7 @@ def lower_group(
     inner = {name: dense(type_.shape, (0, *range(2, len(type_.shape)), 1)) for name, type_ in group.rings}
     flat = inline_plain_operands(flatten_stage(group.root, {**based, **inner}))
     logical = flatten_stage(group.root, based)
-    root = _schedulable(flat, machine, constants, None)
+    root = schedule_stage(flat, machine, constants, None)
     stages, places, locals_ = [root[0]], [root[1]], []
     alone = len(group.stages) == 1 and _reads_in_place(*root)
     tile, parallel, units = _cut(root[0], root[1], machine, threads, alone)
@@ -70,9 +71,9 @@ def lower_group(
             continue
         if bands:
             producer = inline_plain_operands(flatten_stage(bands[0], based))
-            made = _ring(producer, logical.operands[number], root[1], tile, machine, constants)
+            made = make_ring(producer, logical.operands[number], root[1], tile, machine, constants)
         else:
-            made = _panel(operand, root[0], root[1], tile, machine)
+            made = make_panel(operand, root[0], root[1], tile, machine)
         stages.insert(0, made.stage)
         places.insert(0, made.place)
         locals_.append(made.local)
@@ -95,18 +96,6 @@ def _resized(stage: Stage, place: Place) -> Place:
         return place
     order = sorted(stage.reduce, key=lambda axis: -stride(stage.operands[0], axis.id))
     return replace(place, k_order=tuple(axis.id for axis in order))
-
-
-def _schedulable(
-    stage: Stage, machine: Machine, constants: frozenset[str], row: int | None
-) -> tuple[Stage, Place]:
-    stage = merge_axes(replace(stage, anchor=classify(stage)), constants)
-    packed = (
-        len(stage.operands) == 2
-        and isinstance(stage.operands[1].expr, Load)
-        and stage.operands[1].expr.buffer in constants
-    )
-    return place_stage(stage, machine, packed, row)
 
 
 def _reads_in_place(stage: Stage, place: Place) -> bool:
@@ -168,161 +157,6 @@ def _rows_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
 def slides_along(operand: Operand, axis: Axis) -> bool:
     """Whether a reduce axis steps through a window."""
     return slides(operand, axis.id)
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A stage that fills a local buffer, and the operand that reads it."""
-
-    stage: Stage
-    place: Place
-    local: Local
-    operand: Operand
-
-
-def _own_row(operand: Operand, place: Place) -> Axis:
-    """The operand's axis along which its consumer's rows move."""
-    return next(
-        axis for axis, index in zip(operand.axes, operand.map, strict=True) if place.row in index.axes
-    )
-
-
-def _window_rows(operand: Operand, place: Place, tile: int, row: Axis) -> tuple[int, bool]:
-    """(rows that a tile reads, whether tiles share some)."""
-    index = operand.map[operand.axes.index(row)]
-    scale = index.coefficient(place.row) or 1
-    rest = Index(0, tuple(t for t in index.terms if place.row not in Index(0, (t,)).axes)).range[1]
-    return (tile - 1) * scale + rest + 1, rest >= scale
-
-
-def _panel(operand: Operand, stage: Stage, place: Place, tile: int, machine: Machine) -> _Made:
-    """A pointwise stage that evaluates the operand, guards and prologue included, into rows of a local buffer."""
-    outer = {number for number in place.outer}
-    fixed = tuple(a.id for a, i in zip(operand.axes, operand.map, strict=True) if i.axes and i.axes <= outer)
-    inner = [a for a in operand.axes if a.id not in fixed]
-    source = addresses(operand.expr)
-    if not any(
-        place.row in index.axes for index in operand.map
-    ):  # the operand is the same for every row: one row holds it
-        row = replace(TILE, id=-5, extent=1)
-        operand = replace(operand, axes=(*operand.axes, row), map=(*operand.map, Index(0)))
-    else:
-        row = _own_row(operand, place)
-    tile_rows = tile * place.block.mr if place.row == place.col else tile
-    rows, shared = _window_rows(operand, place, min(tile_rows, axis_of(stage, place.row).extent), row)
-    rest = sorted(
-        (a for a in inner if a is not row and a.extent > 1),
-        key=lambda a: -(source[0].map[0].coefficient(a.id) or 0) if source else 0,
-    )
-    channel = next((a for a in rest if stage.anchor != "contraction" and Index.of(axis_of(stage, place.lane)) in operand.map
-                    and operand.map[operand.axes.index(a)] == Index.of(axis_of(stage, place.lane))), None)  # fmt: skip
-    if channel is not None:
-        rest = [a for a in rest if a is not channel] + [channel]
-    name, row_size = "panel", prod(a.extent for a in rest)
-    address = Index(0)
-    for axis in rest:
-        address = address * axis.extent + Index.of(axis)
-    if shared:
-        address = address + (Index.of(row) % rows) * row_size
-    else:
-        index = operand.map[operand.axes.index(row)]
-        scale = index.coefficient(place.row) or 1
-        address = address + Index.of(row) * row_size + Index.of(TILE) * (-row_size * scale)
-    local = Local(name, operand.expr.dtype, rows * row_size, "ring" if shared else "panel")
-    axes = tuple(a for a in operand.axes if a.extent > 1 or a is row)
-    made = Stage("pointwise", axes, (), "sum", (), None, (Store(operand.expr, name, (address,)),))
-    made_place = place_stage(made, machine, False)[1]
-    lane = (
-        made_place.lane
-        if made_place.lane != row.id or len(axes) == 1
-        else next(a.id for a in axes if a is not row)
-    )
-    if rest:
-        lane = min(rest, key=lambda a: address.coefficient(a.id) or 1 << 60).id
-    made_place = replace(
-        made_place,
-        outer=fixed,
-        row=row.id,
-        lane=lane,
-        local=name,
-        halo=Halo(0, 0, row.extent, 1, row_size, 0.0, Index(0)),
-    )
-    return _Made(made, made_place, local, replace(operand, expr=Load(operand.expr.dtype, name, (address,))))
-
-
-def _ring(
-    inner: Stage, operand: Operand, place: Place, tile: int, machine: Machine, constants: frozenset[str]
-) -> _Made:
-    """An anchor of the group computed in bands: its rows go to a ring with the halo that its consumer expects around them."""
-    expr = operand.expr
-    fill = 0.0
-    if isinstance(expr, Guard):
-        assert isinstance(expr.outside, Const)
-        fill, expr = float(expr.outside.value), expr.inside
-    assert isinstance(expr, Load), "a band is read in place"
-    _, channel, row, col = operand.axes
-    top, left = -expr.map[2].const, -expr.map[3].const
-    made_axes = _output_axes(inner)
-    cols, depth = max(col.extent, left + made_axes[3].extent), channel.extent
-    rows, _ = _window_rows(operand, place, tile, row)
-    address = (Index.of(row) % rows) * (cols * depth) + Index.of(col) * depth + Index.of(channel)
-    name = "band"
-    local = Local(name, expr.dtype, rows * cols * depth, "ring")
-    halo_rows, halo_cols, element = Axis(0, max(2, row.extent)), Axis(1, cols + 1), Axis(2, depth + 1)
-    halo_address = (
-        (Index.of(halo_rows) % rows) * (cols * depth) + Index.of(halo_cols) * depth + Index.of(element)
-    )
-    halo = Halo(top, left, row.extent, cols, depth, fill, halo_address)
-    # the producer's output axes take the consumer's numbers, so that rows are rows on both sides
-    own = {axis.id: other for axis, other in zip(made_axes, operand.axes, strict=True)}
-    mapping = {
-        axis.id: Index.of(replace(own[axis.id], extent=axis.extent) if axis.id in own else axis)
-        for axis in inner.axes + inner.reduce
-    }
-    renamed = map_exprs(inner, lambda e: _renamed(e, mapping))
-    inner = replace(
-        renamed,
-        axes=tuple(replace(own[a.id], extent=a.extent) if a.id in own else a for a in inner.axes),
-        operands=tuple(_renamed_operand(o, mapping) for o in inner.operands),
-    )
-    shifted = {row.id: Index.of(replace(row, extent=inner_extent(inner, row))) + top, col.id: Index.of(replace(col, extent=inner_extent(inner, col))) + left,
-               channel.id: Index.of(channel)}  # fmt: skip
-    for axis in inner.axes:
-        shifted.setdefault(axis.id, Index.of(axis))
-    store = Store(inner.stores[0].value, name, (address.substitute(shifted),))
-    stage, made = _schedulable(replace(inner, stores=(store,)), machine, constants, row.id)
-    made = replace(made, local=name, halo=halo)
-    return _Made(stage, made, local, replace(operand, expr=Load(expr.dtype, name, (address,))))
-
-
-def inner_extent(stage: Stage, axis: Axis) -> int:
-    """How far the stage itself runs along an axis."""
-    return next((a.extent for a in stage.axes if a.id == axis.id), 1)
-
-
-def _output_axes(stage: Stage) -> list[Axis]:
-    """The axes of the first output, one per logical dimension of its value."""
-    found: list[Axis] = []
-    for number, index in enumerate(stage.stores[0].map):
-        found.append(_axis_in(index, Axis(-100 - number, 1)))
-    return found
-
-
-def _renamed(expr: Expr, mapping: Mapping[int, Index]) -> Expr:
-    return rewrite(expr, lambda _: None, mapping)
-
-
-def _renamed_operand(operand: Operand, mapping: Mapping[int, Index]) -> Operand:
-    """A plain operand's axes are the stage's own: they are renamed with them. A window keeps its own axes."""
-    where = tuple(index.substitute(mapping) for index in operand.map)
-    if any(Index.of(axis) != index for axis, index in zip(operand.axes, operand.map, strict=True)):
-        return replace(operand, map=where)
-    axes = tuple(_axis_in(index, axis) for axis, index in zip(operand.axes, where, strict=True))
-    return Operand(axes, _renamed(operand.expr, mapping), where)
-
-
-def _axis_in(index: Index, default: Axis) -> Axis:
-    return next((t.inner for t in index.terms if isinstance(t.inner, Axis)), default)
 
 
 def _canonical(

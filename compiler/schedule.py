@@ -10,6 +10,7 @@ from math import ceil, prod
 
 from .anchors.region import axis_of, balanced
 from .expr import Const, Expr, Guard, Load, cost, loads
+from .flatten import merge_axes
 from .index import Axis
 from .kernel import Block, Place
 from .stage import Operand, Stage
@@ -62,6 +63,15 @@ def classify(stage: Stage) -> str:
         for index in stage.operands[0].map
     )
     return "pool" if windows and stage.reduce else "reduce"
+
+
+def schedule_stage(
+    stage: Stage, machine: Machine, constants: frozenset[str], row: int | None = None
+) -> tuple[Stage, Place]:
+    """A flat stage with its axes merged and its anchor chosen, and how it is computed."""
+    stage = merge_axes(replace(stage, anchor=classify(stage)), constants)
+    weights = stage.operands[1].expr if len(stage.operands) == 2 else None
+    return place_stage(stage, machine, isinstance(weights, Load) and weights.buffer in constants, row)
 
 
 def place_stage(stage: Stage, machine: Machine, packed: bool, row: int | None = None) -> tuple[Stage, Place]:

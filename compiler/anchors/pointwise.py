@@ -68,39 +68,29 @@ def _span(
     e = low.emitter
     lanes = e.target.machine.lanes
     step = lanes * place.block.nv
-    whole = start + (end - start) // step * step
 
-    def vectors(first: Coord, _: list[Value]) -> list[Value]:
-        for offset in range(0, step, lanes):
-            store_all(low, stage, point.at(place.lane, first + offset).over(place.lane, lanes), None)
+    def vectors(first: Coord, width: int) -> None:
+        for offset, count in pieces(width, lanes):
+            store_all(low, stage, point.at(place.lane, first + offset).over(place.lane, count), None)
+
+    def whole(first: Coord, _: list[Value]) -> list[Value]:
+        vectors(first, step)
         return []
 
-    lo: Value | int = start
-    hi: Value | int = whole
-    if region is not None:
-        lo, hi = e.maximum(region.row_lo, start), e.minimum(region.row_hi, whole)
-    e.loop(
-        lo,
-        hi,
-        step,
-        vectors,
-        bounds=(start, max(start, whole - step)),
-        align=step if start % step == 0 else 1,
-    )
+    def single(at: Coord, _: list[Value]) -> list[Value]:
+        vectors(at, 1)
+        return []
 
-    def rest() -> None:
-        for offset, count in pieces(end - whole, lanes):
-            store_all(
-                low, stage, point.at(place.lane, Coord.at(whole + offset)).over(place.lane, count), None
-            )
-
-    if whole == end:
+    if region is None:
+        last = start + (end - start) // step * step
+        e.loop(start, last, step, whole)
+        vectors(Coord.at(last), end - last)
         return
-    if region is None or isinstance(region.row_hi, int):
-        rest()
-    else:
-        inside = e.builder.and_(
-            e.builder.icmp_signed(">", region.row_hi, e.i64(whole)),
-            e.builder.icmp_signed("<=", e.i64(region.row_lo), e.i64(whole)),
-        )
-        e.when(inside, rest)
+    lo, hi = e.maximum(region.row_lo, start), e.minimum(region.row_hi, end)
+    count = e.maximum(e.builder.sub(e.i64(hi), e.i64(lo)), 0)
+    rest = e.builder.urem(e.i64(count), e.i64(step))
+    last_whole = e.builder.sub(e.i64(hi), rest)
+    bounds = (start, max(start, end - 1))
+    aligned = start % step == 0 and not place.local  # a root's tiles are whole steps
+    e.loop(lo, last_whole, step, whole, bounds=(start, max(start, end - step)), align=step if aligned else 1)
+    e.loop(e.maximum(lo, last_whole), hi, 1, single, bounds=bounds)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from ..emit import Coord, Emitter, Value
 from ..index import Axis
 from ..kernel import Place
-from ..lower_expr import Lowering, Point, combine
+from ..lower_expr import Lowering, Point
+from ..lower_primitive import combine
 from ..stage import Stage
 from .region import Region, axis_of, free_axes, nest, pieces, rows, store_all
 

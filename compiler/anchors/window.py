@@ -15,7 +15,8 @@ from ..emit import Coord, Value
 from ..expr import Const, Expr, Guard, Load
 from ..index import Bound, Index
 from ..kernel import Place
-from ..lower_expr import Lowering, Point, bound_verdict, combine, coordinate
+from ..lower_expr import Lowering, Point, bound_verdict, coordinate
+from ..lower_primitive import combine
 from ..stage import Stage
 from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all, zero_or
 

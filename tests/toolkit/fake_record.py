@@ -72,7 +72,7 @@ def timed_record(
         created="2030-01-02T03:04:05+00:00",
         model=model,
         model_sha256="ab" * 32,
-        bundle="0123456789abcdef",
+        bundle=f"0123456789{fusion:.<5}{threads}",
         compiler="0.1.0",
         target="rpi5",
         fusion=fusion,

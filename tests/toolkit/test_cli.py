@@ -257,6 +257,15 @@ def test_table_of_equal_levels_claims_nothing(
     ).replace("1.01", "1.00")
 
 
+def test_table_says_where_two_levels_are_the_same_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    none = timed_record("none")
+    print_table([none, replace(none, fusion="basic")])
+    assert re.search(r"│ basic .*│ +the same code │", capsys.readouterr().out)
+
+
 def test_table_of_an_emulated_session_has_no_times(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

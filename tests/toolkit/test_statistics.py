@@ -60,5 +60,12 @@ def test_speedup_of_refuses_two_sessions() -> None:
         UserError, match=r"records of mobilenet_v2 from two sessions \(5e55, 0\) are not comparable"
     ):
         speedup_of(timed_record("none"), replace(timed_record("full"), session="0"))
+    unlike = replace(emulated_record("none"), bundle="another")
     with pytest.raises(UserError, match="a record of mobilenet_v2 has no samples: nothing to compare"):
-        speedup_of(emulated_record("none"), emulated_record("full"))
+        speedup_of(unlike, emulated_record("full"))
+
+
+def test_speedup_of_the_same_code_is_one() -> None:
+    none = timed_record("none")
+    gain = speedup_of(none, replace(none, fusion="basic"))
+    assert (gain.value, gain.low, gain.high, gain.claim) == (1.0, 1.0, 1.0, False)

@@ -42,7 +42,7 @@ def bench(
     threads: ThreadCountsOption = "1",
     bands: BandsOption = "on",
     shape: ShapeOption = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Visits to each variant, in turn.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Visits to each variant, in turn.")] = 10,
     round_ms: Annotated[int, typer.Option("--round-ms", min=1, help="Time of one visit in ms.")] = 100,
     cpus: Annotated[str, typer.Option(metavar="N,…", help="CPUs to pin the threads to, by comma.")] = "",
     counters: Annotated[bool, typer.Option("--counters", help="Read hardware counters too.")] = False,
@@ -89,7 +89,8 @@ def print_table(records: Sequence[RunRecord]) -> None:
     """One row a variant; the speed-up is over `none` at the same thread count."""
     console = stdout()
     first = records[0]
-    table = Table(title=f"{first.model} on {first.device.name} ({first.target})", title_justify="left")
+    console.print(f"{first.model} on {first.device.name} ({first.target})", soft_wrap=True)
+    table = Table()
     table.add_column("level")
     table.add_column("threads", justify="right")
     table.add_column("kernels", justify="right")
@@ -119,6 +120,8 @@ def _times(record: RunRecord, records: Sequence[RunRecord]) -> list[str]:
     baseline = next((r for r in records if r.fusion == "none" and r.threads == record.threads), None)
     if baseline is None or baseline is record or baseline.samples_ns is None:
         return [*cells, "–"]
+    if baseline.bundle == record.bundle:
+        return [*cells, "the same code"]
     gain = speedup_of(baseline, record)
     text = f"{gain.value:.2f}x ({gain.low:.2f}–{gain.high:.2f})"
     return [*cells, text if gain.claim else f"{text}, no difference shown"]

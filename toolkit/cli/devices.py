@@ -39,7 +39,7 @@ def probe(name: NameArgument, inventory: InventoryOption = None) -> None:
     """Ask a device what it is and in which state."""
     with find_device(name, inventory) as device:
         facts = device.probe()
-    table = Table(title=name, title_justify="left", show_header=False)
+    table = Table(show_header=False)
     for key, value in _describe(facts):
         table.add_row(key, value)
     stdout().print(table)

@@ -55,9 +55,9 @@ def verify(
 def print_checks(records: Sequence[RunRecord]) -> None:
     """One row an output; a failure without outputs is a row of its own."""
     first = records[0]
-    table = Table(
-        title=f"{first.model} on {first.device.name} against {first.reference}", title_justify="left"
-    )
+    console = stdout()
+    console.print(f"{first.model} on {first.device.name} against {first.reference}", soft_wrap=True)
+    table = Table()
     for heading in ("level", "threads", "output", "largest error", "limit", "check"):
         table.add_column(heading)
     for record in records:
@@ -67,7 +67,7 @@ def print_checks(records: Sequence[RunRecord]) -> None:
             table.add_row(*start, check.name, _number(check.max_abs_error), _number(check.limit), verdict)
         if not record.checks and record.error is not None:
             table.add_row(*start, "–", "–", "–", f"[red]{record.error.kind}[/red]: {record.error.message}")
-    stdout().print(table)
+    console.print(table)
 
 
 def _number(value: float | None) -> str:

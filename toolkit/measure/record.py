@@ -22,7 +22,7 @@ class Settings:
     """How a session was timed; `cpus` empty means that no thread is pinned."""
 
     warmup: int = 3
-    rounds: int = 5
+    rounds: int = 10
     round_ms: int = 100
     min_samples: int = 3
     profile: int = 10

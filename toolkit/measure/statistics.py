@@ -92,6 +92,8 @@ def speedup_of(baseline: RunRecord, variant: RunRecord) -> Speedup:
             f"records of {baseline.model} from two sessions ({baseline.session}, {variant.session}) are not "
             f"comparable: bench both levels in one run"
         )
+    if baseline.bundle == variant.bundle:
+        return Speedup(1.0, 1.0, 1.0)  # two levels that generate the same code were timed once
     if baseline.samples_ns is None or variant.samples_ns is None:
         raise UserError(f"a record of {baseline.model} has no samples: nothing to compare")
     return speedup(baseline.samples_ns, variant.samples_ns)

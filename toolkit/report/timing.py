@@ -67,15 +67,10 @@ def _draw_speedups(axes: Axes, chapter: Chapter) -> None:
             axes.text(0.02, place, "no `none` to compare with", va="center", color=MUTED, fontsize=8)
         elif baseline is record:
             axes.barh(place, 1.0, height=0.62, color=colour)
-            axes.annotate(
-                "1 (baseline)",
-                (1.0, place),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                color=MUTED,
-                fontsize=8.5,
-            )
+            _remark(axes, place, "1 (baseline)")
+        elif baseline.bundle == record.bundle:
+            axes.barh(place, 1.0, height=0.62, color="white", edgecolor=colour, linewidth=1.2)
+            _remark(axes, place, "1 (the same code as none)")
         else:
             gain = speedup_of(baseline, record)
             draw_gain(axes, place, gain, colour)
@@ -87,6 +82,13 @@ def _draw_speedups(axes: Axes, chapter: Chapter) -> None:
     # Few variants keep bars of a readable height instead of filling the page.
     axes.set_ylim(min(places[-1] - 0.6, -6.6), 0.6)
     axes.set_xlabel("time of none ÷ time of the level, 95 % interval", fontsize=8.5)
+
+
+def _remark(axes: Axes, place: float, text: str) -> None:
+    """Text beside a bar that ends at 1."""
+    axes.annotate(
+        text, (1.0, place), (6, 0), textcoords="offset points", va="center", color=MUTED, fontsize=8.5
+    )
 
 
 def _draw_latencies(figure: Figure, chapter: Chapter, left: float, top: float, height: float) -> None:

@@ -6,7 +6,6 @@ import ctypes
 import mmap
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -59,7 +58,10 @@ def run_machine_code(graph: Graph, plan: Plan, threads: int, feeds: Mapping[str,
     assert status == 0, f"machine code ended with {signal.Signals(os.WTERMSIG(status)).name}"
     memory.check([f"{i}" for i in range(len(contents))], read_only=(1, *range(first_input, first_output)))
     return {
-        name: memory.content(first_output + number).view(graph.types[name].dtype).reshape(graph.types[name].shape).copy()
+        name: memory.content(first_output + number)
+        .view(graph.types[name].dtype)
+        .reshape(graph.types[name].shape)
+        .copy()
         for number, name in enumerate(graph.outputs)
     }
 
@@ -92,9 +94,13 @@ class _Memory:
         ends = [0, *(s + c.size for s, c in zip(self.starts, self.contents, strict=True))]
         for number, (end, start) in enumerate(zip(ends, [*self.starts, self.whole.size], strict=True)):
             changed = np.flatnonzero(self.whole[end:start] != 0xFF)
-            assert not changed.size, f"machine code wrote {changed[0]} bytes after the end of part {number - 1}"
+            assert not changed.size, (
+                f"machine code wrote {changed[0]} bytes after the end of part {number - 1}"
+            )
         for number in read_only:
-            assert (self.content(number) == self.contents[number]).all(), f"machine code wrote into read-only part {names[number]}"
+            assert (self.content(number) == self.contents[number]).all(), (
+                f"machine code wrote into read-only part {names[number]}"
+            )
 
 
 _functions: dict[str, Any] = {}

@@ -1,0 +1,165 @@
+"""Local buffers: what an anchor cannot read in place becomes rows in memory of the thread's own.
+
+A *panel* is a prologue, guards and all, evaluated once per element for the rows of one tile. A *ring* keeps the rows of a sliding window: of a
+prologue whose rows neighbouring tiles share, or of an earlier anchor of the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+from .anchors.region import axis_of
+from .expr import Const, Expr, Guard, Load, rewrite
+from .flatten import map_exprs
+from .index import Axis, Index, flatten
+from .kernel import TILE, Halo, Local, Place
+from .schedule import addresses, place_stage, schedule_stage
+from .stage import Operand, Stage, Store
+from .target import Machine
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stage that fills a local buffer, and the operand that reads it."""
+
+    stage: Stage
+    place: Place
+    local: Local
+    operand: Operand
+
+
+def _own_row(operand: Operand, place: Place) -> Axis:
+    """The operand's axis along which its consumer's rows move."""
+    return next(
+        axis for axis, index in zip(operand.axes, operand.map, strict=True) if place.row in index.axes
+    )
+
+
+def _window_rows(operand: Operand, place: Place, tile: int, row: Axis) -> tuple[int, bool]:
+    """(rows that a tile reads, whether tiles share some)."""
+    index = operand.map[operand.axes.index(row)]
+    scale = index.coefficient(place.row) or 1
+    rest = Index(0, tuple(t for t in index.terms if place.row not in Index(0, (t,)).axes)).range[1]
+    return (tile - 1) * scale + rest + 1, rest >= scale
+
+
+def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, machine: Machine) -> Made:
+    """A pointwise stage that evaluates the operand, guards and prologue included, into rows of a local buffer."""
+    outer = frozenset(place.outer)
+    fixed = tuple(a.id for a, i in zip(operand.axes, operand.map, strict=True) if i.axes and i.axes <= outer)
+    if not any(place.row in index.axes for index in operand.map):  # the same for every row: one row holds it
+        row = Axis(-5, 1)
+        operand = replace(operand, axes=(*operand.axes, row), map=(*operand.map, Index(0)))
+    else:
+        row = _own_row(operand, place)
+    tile_rows = tile * place.block.mr if place.row == place.col else tile
+    rows, shared = _window_rows(operand, place, min(tile_rows, axis_of(stage, place.row).extent), row)
+    inner = _panel_order(
+        operand, stage, place, [a for a in operand.axes if a.id not in fixed and a is not row]
+    )
+    row_size = prod(a.extent for a in inner)
+    address = flatten(tuple(Index.of(a) for a in inner), tuple(a.extent for a in inner))
+    if shared:
+        address = address + (Index.of(row) % rows) * row_size
+    else:
+        scale = operand.map[operand.axes.index(row)].coefficient(place.row) or 1
+        address = address + Index.of(row) * row_size + Index.of(TILE) * (-row_size * scale)
+    name = "panel"
+    local = Local(name, operand.expr.dtype, rows * row_size, "ring" if shared else "panel")
+    axes = tuple(a for a in operand.axes if a.extent > 1 or a is row)
+    made = Stage("pointwise", axes, (), "sum", (), None, (Store(operand.expr, name, (address,)),))
+    halo = Halo(0, 0, row.extent, 1, row_size, 0.0, Index(0))
+    lane = inner[-1].id if inner else row.id
+    made_place = replace(
+        place_stage(made, machine, False)[1], outer=fixed, row=row.id, lane=lane, local=name, halo=halo
+    )
+    return Made(made, made_place, local, replace(operand, expr=Load(operand.expr.dtype, name, (address,))))
+
+
+def _panel_order(operand: Operand, stage: Stage, place: Place, axes: list[Axis]) -> list[Axis]:
+    """A row's axes, outermost first: as its source has them, but for a window, whose lanes must be adjacent."""
+    source = addresses(operand.expr)
+    axes = sorted(
+        (a for a in axes if a.extent > 1),
+        key=lambda a: -(source[0].map[0].coefficient(a.id) or 0) if source else 0,
+    )
+    lane = Index.of(axis_of(stage, place.lane))
+    if stage.anchor == "contraction":
+        return axes
+    return sorted(axes, key=lambda a: operand.map[operand.axes.index(a)] == lane)
+
+
+def make_ring(
+    inner: Stage, operand: Operand, place: Place, tile: int, machine: Machine, constants: frozenset[str]
+) -> Made:
+    """An anchor of the group computed in bands: its rows go to a ring with the halo that its consumer expects around them."""
+    expr = operand.expr
+    fill = 0.0
+    if isinstance(expr, Guard):
+        assert isinstance(expr.outside, Const)
+        fill, expr = float(expr.outside.value), expr.inside
+    assert isinstance(expr, Load), "a band is read in place"
+    _, channel, row, col = operand.axes
+    top, left = -expr.map[2].const, -expr.map[3].const
+    made_axes = _output_axes(inner)
+    cols, depth = max(col.extent, left + made_axes[3].extent), channel.extent
+    rows, _ = _window_rows(operand, place, tile, row)
+    address = (Index.of(row) % rows) * (cols * depth) + Index.of(col) * depth + Index.of(channel)
+    name = "band"
+    local = Local(name, expr.dtype, rows * cols * depth, "ring")
+    halo_rows, halo_cols, element = Axis(0, max(2, row.extent)), Axis(1, cols + 1), Axis(2, depth + 1)
+    halo_address = (
+        (Index.of(halo_rows) % rows) * (cols * depth) + Index.of(halo_cols) * depth + Index.of(element)
+    )
+    halo = Halo(top, left, row.extent, cols, depth, fill, halo_address)
+    # the producer's output axes take the consumer's numbers, so that rows are rows on both sides
+    own = {axis.id: other for axis, other in zip(made_axes, operand.axes, strict=True)}
+    mapping = {
+        axis.id: Index.of(replace(own[axis.id], extent=axis.extent) if axis.id in own else axis)
+        for axis in inner.axes + inner.reduce
+    }
+    renamed = map_exprs(inner, lambda e: _renamed(e, mapping))
+    inner = replace(
+        renamed,
+        axes=tuple(replace(own[a.id], extent=a.extent) if a.id in own else a for a in inner.axes),
+        operands=tuple(_renamed_operand(o, mapping) for o in inner.operands),
+    )
+    shifted = {axis.id: Index.of(axis) for axis in inner.axes}
+    for axis, shift in ((row, top), (col, left)):
+        shifted[axis.id] = Index.of(replace(axis, extent=inner_extent(inner, axis))) + shift
+    store = Store(inner.stores[0].value, name, (address.substitute(shifted),))
+    stage, made = schedule_stage(replace(inner, stores=(store,)), machine, constants, row.id)
+    made = replace(made, local=name, halo=halo)
+    return Made(stage, made, local, replace(operand, expr=Load(expr.dtype, name, (address,))))
+
+
+def inner_extent(stage: Stage, axis: Axis) -> int:
+    """How far the stage itself runs along an axis."""
+    return next((a.extent for a in stage.axes if a.id == axis.id), 1)
+
+
+def _output_axes(stage: Stage) -> list[Axis]:
+    """The axes of the first output, one per logical dimension of its value."""
+    found: list[Axis] = []
+    for number, index in enumerate(stage.stores[0].map):
+        found.append(_axis_in(index, Axis(-100 - number, 1)))
+    return found
+
+
+def _renamed(expr: Expr, mapping: Mapping[int, Index]) -> Expr:
+    return rewrite(expr, lambda _: None, mapping)
+
+
+def _renamed_operand(operand: Operand, mapping: Mapping[int, Index]) -> Operand:
+    """A plain operand's axes are the stage's own: they are renamed with them. A window keeps its own axes."""
+    where = tuple(index.substitute(mapping) for index in operand.map)
+    if any(Index.of(axis) != index for axis, index in zip(operand.axes, operand.map, strict=True)):
+        return replace(operand, map=where)
+    axes = tuple(_axis_in(index, axis) for axis, index in zip(operand.axes, where, strict=True))
+    return Operand(axes, _renamed(operand.expr, mapping), where)
+
+
+def _axis_in(index: Index, default: Axis) -> Axis:
+    return next((t.inner for t in index.terms if isinstance(t.inner, Axis)), default)
