@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .expr import Const, Guard, Load, loads
+from .flatten import windows_overlap
 from .fusion import Fused
 from .graph import Graph, Type
 from .schedule import classify
@@ -44,7 +45,13 @@ def _window_input(group: Group) -> str | None:
     expr = group.root.operands[0].expr
     if isinstance(expr, Guard) and isinstance(expr.outside, Const):
         expr = expr.inside
-    if classify(group.root) not in ("depthwise", "pool") or not isinstance(expr, Load) or len(expr.map) != 4:
+    slides = windows_overlap(group.root, group.root.operands[0])
+    if (
+        classify(group.root) not in ("depthwise", "pool")
+        or not slides
+        or not isinstance(expr, Load)
+        or len(expr.map) != 4
+    ):
         return None
     return expr.buffer
 

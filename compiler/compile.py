@@ -67,7 +67,7 @@ def compile_model(path: Path, options: Options) -> Bundle:
     """Compile the ONNX model at `path`. UserError where the model or the options cannot be compiled."""
     options = options.checked()
     stages = lower_graph(canonicalise(import_onnx(Path(path), options.shapes)), options)
-    return assemble_bundle(stages, options, Path(path))
+    return assemble_bundle(stages, options, hashlib.sha256(Path(path).read_bytes()).hexdigest())
 
 
 def lower_graph(graph: Graph, options: Options) -> Stages:
@@ -86,7 +86,7 @@ def lower_graph(graph: Graph, options: Options) -> Stages:
     return Stages(target, graph, fused, placed, lowered, plan, constants)
 
 
-def assemble_bundle(stages: Stages, options: Options, path: Path) -> Bundle:
+def assemble_bundle(stages: Stages, options: Options, model_sha256: str) -> Bundle:
     """Plan to files: generate, assemble and join the kernels and the program."""
     target, plan, graph = stages.target, stages.plan, stages.graph
     kernels = kernel_objects(tuple(dict.fromkeys(step.lowered.kernel for step in plan.steps)))
@@ -97,7 +97,7 @@ def assemble_bundle(stages: Stages, options: Options, path: Path) -> Bundle:
     objects = [kernels[symbol] for symbol in sorted(kernels)]
     model = join_objects([assemble(str(generate_program(program)), target), *objects])
     manifest = Manifest(
-        SCHEMA, graph.name, identity, program.symbol, hashlib.sha256(path.read_bytes()).hexdigest(), compiler_version(),
+        SCHEMA, graph.name, identity, program.symbol, model_sha256, compiler_version(),
         TargetInfo(target.name, target.triple, target.cpu, target.features), options.fusion, options.bands, options.threads,
         tuple(_tensor(graph, v, 0.0) for v in graph.inputs),
         tuple(_tensor(graph, v, relative_tolerance(graph, v)) for v in graph.outputs),

@@ -90,10 +90,12 @@ def map_exprs(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
 
 def inline_plain_operands(stage: Stage) -> Stage:
     """Operands that every output reads at places of its own, put on the stage's axes; windows keep their own."""
-    return replace(stage, operands=tuple(o if slides(stage, o) else _plain(stage, o) for o in stage.operands))
+    return replace(
+        stage, operands=tuple(o if windows_overlap(stage, o) else _plain(stage, o) for o in stage.operands)
+    )
 
 
-def slides(stage: Stage, operand: Operand) -> bool:
+def windows_overlap(stage: Stage, operand: Operand) -> bool:
     """Whether outputs share elements of the operand along an axis: overlapping windows."""
     reduced = {axis.id for axis in stage.reduce}
     for index in operand.map:

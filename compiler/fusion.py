@@ -210,7 +210,7 @@ class _Fusion:
         bounds = node.op == "Relu" or (
             node.op == "Clip" and all(v in self.graph.constants for v in node.inputs[1:])
         )
-        return bounds and opened.stage.anchor == "contraction" and len(opened.nodes) == 1 and len(self.readers.get(source, [])) == 1 and (
+        return bounds and opened.stage.anchor == "contraction" and len(opened.exprs) == 1 and len(self.readers.get(source, [])) == 1 and (
             source not in self.graph.outputs
         )  # fmt: skip
 

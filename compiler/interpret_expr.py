@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def evaluate(expr: Expr, load: Loader, axis: AxisValues, acc: Array | None = Non
     """`expr` at the points where loop axis `i` has the values ``axis(i)``, arrays that broadcast with each other.
 
     `load` gives the elements a Load reads at the axis values that it is passed, which may differ from `axis`: inside a Guard the points
-    outside its box are moved to one inside, so that no Load leaves its buffer. `acc` is what the anchor computed at the points.
+    outside its box are moved to one inside, and outside those inside to one outside, so that no Load leaves its buffer. `acc` is what the anchor computed at the points.
     """
     with np.errstate(all="ignore"):
         return _evaluate(expr, load, axis, acc)
@@ -86,7 +86,7 @@ def _evaluate(expr: Expr, load: Loader, axis: AxisValues, acc: Array | None) -> 
                 extra = (dtype,) if prim in ("cast", "bitcast") else ()
                 result = np.asarray(NUMPY[prim](*(done[id(a)] for a in args), *extra))
             case Guard():
-                result = _guarded(node, done[id(node.outside)], load, axis, acc)
+                result = _guarded(node, load, axis, acc)
             case _:
                 raise AssertionError(f"no rule for {type(node).__name__}")
         assert result.dtype == node.dtype, f"{type(node).__name__} of {node.dtype} gave {result.dtype}"
@@ -95,7 +95,7 @@ def _evaluate(expr: Expr, load: Loader, axis: AxisValues, acc: Array | None) -> 
 
 
 def _operands_first(root: Expr) -> Iterator[Expr]:
-    """The nodes under `root` that are evaluated at its own points: all but what is inside a Guard."""
+    """The nodes under `root` that are evaluated at its own points: all but what is under a Guard."""
     seen: set[int] = set()
     stack = [(root, False)]
     while stack:
@@ -105,13 +105,12 @@ def _operands_first(root: Expr) -> Iterator[Expr]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            stack += [
-                (child, False) for child in ((node.outside,) if isinstance(node, Guard) else children(node))
-            ]
+            if not isinstance(node, Guard):
+                stack += [(child, False) for child in children(node)]
 
 
-def _guarded(node: Guard, outside: Array, load: Loader, axis: AxisValues, acc: Array | None) -> Array:
-    """`node` evaluated with the points outside its box moved into it.
+def _guarded(node: Guard, load: Loader, axis: AxisValues, acc: Array | None) -> Array:
+    """`node`: what is inside evaluated with the points outside its box moved into it, what is outside with the others moved out.
 
     Bounds that share axes are taken together, bounds that do not are kept apart: a pad in two dimensions then moves rows and columns
     separately and the axis arrays stay as thin as they were.
@@ -123,14 +122,26 @@ def _guarded(node: Guard, outside: Array, load: Loader, axis: AxisValues, acc: A
         for bound in bounds:
             index = bound.index.evaluate(axis)
             mask = mask & (bound.lo <= index) & (index < bound.hi)
-        if not mask.any():
-            return outside
-        for number in axes:
-            values, where = np.broadcast_arrays(axis(number), mask)
-            moved[number] = np.where(where, values, values[where].flat[0])
+        if mask.any():
+            moved |= _moved(axes, mask, axis)
         holds = holds & mask
+    if holds.all():
+        return _evaluate(node.inside, load, axis, acc)
+    away = {} if isinstance(node.outside, Const) else _moved(moved, ~holds, axis)
+    outside = _evaluate(node.outside, load, lambda i: away[i] if i in away else axis(i), acc)
+    if not holds.any():
+        return outside
     inside = _evaluate(node.inside, load, lambda i: moved[i] if i in moved else axis(i), acc)
     return np.where(holds, inside, outside)
+
+
+def _moved(axes: Iterable[int], mask: Array, axis: AxisValues) -> dict[int, Array]:
+    """Values of `axes` with the points where `mask` does not hold moved to the first where it does."""
+    moved = {}
+    for number in axes:
+        values, where = np.broadcast_arrays(axis(number), mask)
+        moved[number] = np.where(where, values, values[where].flat[0])
+    return moved
 
 
 def _by_axes(box: tuple[Bound, ...]) -> list[tuple[frozenset[int], list[Bound]]]:

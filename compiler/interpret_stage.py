@@ -83,7 +83,8 @@ def run_stage(stage: Stage, buffers: Mapping[str, Array], part: Part = WHOLE) ->
             results[id(store.value)] = evaluate(store.value, _loader(buffers), grid.axis, acc)
     for store in stage.stores:
         target = buffers[store.buffer]
-        target[_where(store.buffer, target, store.map, grid.axis)] = results[id(store.value)]
+        where = _where(store.buffer, target, store.map, grid.axis)
+        target[tuple(np.broadcast_to(i, grid.shape) for i in where)] = results[id(store.value)]
 
 
 @dataclass(frozen=True)

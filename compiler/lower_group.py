@@ -70,6 +70,7 @@ def lower_group(
         if not bands and (number > 0 or _reads_in_place(*root)):
             continue
         if bands:
+            assert root[0].anchor in ("depthwise", "pool"), "bands are for sliding windows"
             producer = inline_plain_operands(flatten_stage(bands[0], based))
             made = make_ring(producer, logical.operands[number], root[1], tile, machine, constants)
         else:

@@ -175,6 +175,8 @@ def _window(stage: Stage, machine: Machine, packed: bool) -> tuple[Stage, Place]
         stage = replace(stage, axes=(*stage.axes, lane))
     sliding = sorted((a for a in stage.axes if slides(x, a.id)), key=lambda a: stride(x, a.id))
     others = [a for a in stage.axes if a is not lane]
+    # Packed weights are [tap][lane]: they vary along no other axis.
+    packed = packed and not any(depends(stage.operands[1], a.id) for a in others)
     col = (
         sliding[0]
         if sliding

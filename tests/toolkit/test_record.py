@@ -85,7 +85,7 @@ def test_caveats_say_what_may_have_moved() -> None:
         "rpi5: the clock moved from 2400 to 1500 MHz.",
         "rpi5: the firmware reports throttling (bits 50005).",
         "rpi5: the CPU was at 85 °C after the runs.",
-        "rpi5: other programs were running (load 3.5 on 4 CPUs).",
+        "rpi5: other programs were running (a load of more than half of its CPUs).",
         "rpi5: 8 threads shared 4 CPUs.",
     ]
     assert caveats([replace(timed_record(), host_before=replace(HOST, governor=None))]) == [

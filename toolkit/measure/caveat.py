@@ -41,9 +41,7 @@ def _of_one(record: RunRecord) -> list[str]:
     if after.temp_mc is not None and after.temp_mc >= HOT_MC:
         found.append(f"{name}: the CPU was at {after.temp_mc / 1000:.0f} °C after the runs.")
     if before.load1 is not None and before.n_cpus and before.load1 > before.n_cpus / 2:
-        found.append(
-            f"{name}: other programs were running (load {before.load1:.1f} on {before.n_cpus} CPUs)."
-        )
+        found.append(f"{name}: other programs were running (a load of more than half of its CPUs).")
     if before.n_cpus is not None and record.threads > before.n_cpus:
         found.append(f"{name}: {record.threads} threads shared {before.n_cpus} CPUs.")
     return found

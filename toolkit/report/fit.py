@@ -11,18 +11,19 @@ from matplotlib.textpath import TextToPath
 def fit(text: str, inches: float, points: float, *, bold: bool = False) -> str:
     """The text, cut with … so that it is at most so wide in DejaVu Sans.
 
-    >>> fit("abcdefghij", 0.36, 8.0), fit("abc", 0.36, 8.0)
+    >>> fit("abcdefghij", 0.4, 8.0), fit("abc", 0.4, 8.0)
     ('abcd…', 'abc')
     """
-    if not text or _inches(text, points, bold) <= inches:
+    if not text or text_inches(text, points, bold) <= inches:
         return text
     fitting = bisect.bisect_right(
-        range(len(text)), inches, key=lambda n: _inches(text[:n] + "…", points, bold)
+        range(len(text)), inches, key=lambda n: text_inches(text[:n] + "…", points, bold)
     )
     return text[: max(0, fitting - 1)] + "…"
 
 
-def _inches(text: str, points: float, bold: bool) -> float:
+def text_inches(text: str, points: float, bold: bool) -> float:
+    """Width of a line of text in DejaVu Sans."""
     font = FontProperties(family="DejaVu Sans", size=points, weight="bold" if bold else "normal")
     width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
     return float(width) / 72

@@ -65,7 +65,10 @@ def overview_pages(chapters: Sequence[Chapter], footer: str) -> list[Figure]:
     machines = {chapter.device: _machine(chapter) for chapter in chapters}
     bottom = draw_table(figure, bottom - 1.6 * ROW, _MACHINES, list(machines.values())[:10])
     bottom = _write_method(figure, bottom - ROW, chapters)
-    draw_gains(figure, bottom - 2 * ROW, chapters)
+    if not draw_gains(figure, bottom - 2 * ROW, chapters):
+        figure = new_page("What fusion bought", subtitle, footer)
+        draw_gains(figure, TOP, chapters)
+        pages.append(figure)
     return pages
 
 
@@ -136,8 +139,8 @@ def _machine(chapter: Chapter) -> list[str]:
 def _write_method(figure: Figure, top: float, chapters: Sequence[Chapter]) -> float:
     records = [record for chapter in chapters for record in chapter.records]
     timed = [record for record in records if record.samples_ns is not None]
-    references = ", ".join(sorted({record.reference for record in records}))
-    lines = [f"Every output was compared with {references} before anything was timed."]
+    references = "; ".join(sorted({record.reference for record in records}))
+    lines = [f"Every output was compared with the reference ({references}) before anything was timed."]
     if timed:
         settings = timed[0].settings
         lines.append(

@@ -12,8 +12,8 @@ from ..duration import duration
 from ..measure.record import RunRecord
 from ..measure.statistics import speedup_of
 from .chapter import Chapter
-from .gains import draw_gain
-from .page import BOTTOM, INK, LEFT, LEVEL_COLOURS, MUTED, RIGHT, new_page
+from .gains import draw_gain, gain_limit
+from .page import BOTTOM, INK, LEFT, LEVEL_COLOURS, MUTED, RIGHT, WIDTH_INCH, new_page
 
 POINTS_PER_VARIANT = 400
 
@@ -59,7 +59,7 @@ def _draw_speedups(axes: Axes, chapter: Chapter) -> None:
     records = _ordered(chapter)
     places = _rows(records)
     axes.set_title("Speed-up over none at the same thread count", pad=12)
-    reach = 1.0
+    gains = []
     for record, place in zip(records, places, strict=True):
         colour = LEVEL_COLOURS[record.fusion]
         baseline = chapter.record("none", record.threads)
@@ -74,11 +74,11 @@ def _draw_speedups(axes: Axes, chapter: Chapter) -> None:
         else:
             gain = speedup_of(baseline, record)
             draw_gain(axes, place, gain, colour)
-            reach = max(reach, gain.high)
+            gains.append(gain)
     axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
     axes.set_yticks(places, [_name(record) for record in records])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
-    axes.set_xlim(0, reach * 1.55)
+    axes.set_xlim(0, gain_limit(0.35 * WIDTH_INCH, gains))
     # Few variants keep bars of a readable height instead of filling the page.
     axes.set_ylim(min(places[-1] - 0.6, -6.6), 0.6)
     axes.set_xlabel("time of none ÷ time of the level, 95 % interval", fontsize=8.5)
