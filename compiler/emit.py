@@ -188,6 +188,8 @@ class Emitter:
 
     def lane(self, vector: Value, index: int, lanes: int) -> Value:
         """Element `index` of `vector` in all of `lanes` lanes: a multiply-add by lane reads it in place."""
+        if lanes == 1:
+            return self.extract(vector, index)
         mask = ir.Constant(ir.VectorType(I32, lanes), [index] * lanes)
         return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 

@@ -247,10 +247,9 @@ class _Fusion:
             self.floating[node.output] = node
             return True
         if self.level == "basic" and node.op == "Pad":
-            zero = node.attr("value") == 0 and not any(
-                b or e for b, e in zip(node.ints("pads")[:2], self._ends(node)[:2], strict=True)
-            )
-            if zero and len(readers) == 1 and readers[0].op == "Conv" and readers[0].inputs[0] == node.output:
+            into_conv = len(readers) == 1 and readers[0].op == "Conv" and readers[0].inputs[0] == node.output
+            pads = (*node.ints("pads")[:2], *self._ends(node)[:2])
+            if into_conv and node.attr("value") == 0 and not any(pads):
                 self.floating[node.output] = node
                 return True
         if self.level != "full":

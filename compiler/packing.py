@@ -26,7 +26,7 @@ def pack(stage: Stage, place: Place, lanes: int, constant: np.ndarray) -> np.nda
     order = [axis_of(stage, number) for number in place.k_order]
     if stage.anchor == "depthwise":
         return _read(constant, address, [*order, lane]).ravel()
-    batch = batch_axes(stage)
+    batch = batch_axes(stage, place)
     full = _read(constant, address, [*batch, *order, lane])
     full = full.reshape(prod(a.extent for a in batch), prod(a.extent for a in order), lane.extent)
     width = place.block.nv * lanes

@@ -169,18 +169,24 @@ def _step_cycles(mr: int, nv: int, machine: Machine) -> float:
 def _window(stage: Stage, machine: Machine, packed: bool) -> tuple[Stage, Place]:
     x = stage.operands[0]
     channels = [axis for axis in stage.axes if not slides(x, axis.id) and depends(x, axis.id)]
+    # Every column of a block takes the same weights: these vary along lanes, rows or outer axes.
+    weighted = [axis for axis in stage.axes if stage.operands[1:] and depends(stage.operands[1], axis.id)]
+    channels = [axis for axis in channels if axis in weighted] or channels
     lane = min(channels, key=lambda axis: (out_stride(stage, axis.id) != 1, -axis.extent), default=None)
     if lane is None:
         lane = replace(DUMMY, id=-4)
         stage = replace(stage, axes=(*stage.axes, lane))
     sliding = sorted((a for a in stage.axes if slides(x, a.id)), key=lambda a: stride(x, a.id))
     others = [a for a in stage.axes if a is not lane]
-    # Packed weights are [tap][lane]: they vary along no other axis.
-    packed = packed and not any(depends(stage.operands[1], a.id) for a in others)
+    packed = packed and weighted == [lane]
     col = (
         sliding[0]
         if sliding
-        else min((a for a in others if stride(x, a.id)), key=lambda a: stride(x, a.id), default=None)
+        else min(
+            (a for a in others if stride(x, a.id) and a not in weighted),
+            key=lambda a: stride(x, a.id),
+            default=None,
+        )
     )
     rows = [a for a in others if a is not col]
     row = sliding[1] if len(sliding) > 1 else (rows[0] if rows else replace(DUMMY, id=-3))

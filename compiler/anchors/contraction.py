@@ -258,15 +258,12 @@ def packed_batch(stage: Stage, place: Place) -> Index:
     """How many lanes of packed weights lie before those of the current batch axes: the groups of a grouped convolution."""
     lanes = axis_of(stage, place.lane).extent
     total = Index(0)
-    for axis in batch_axes(stage):
+    for axis in batch_axes(stage, place):
         total = total * axis.extent + Index.of(axis)
     return total * lanes
 
 
-def batch_axes(stage: Stage) -> list[Axis]:
-    """Output axes that both operands of a contraction vary along."""
-    used = [
-        frozenset().union(*(i.axes for load in loads(operand) for i in load.map))
-        for operand in (o.inlined() for o in stage.operands)
-    ]
-    return [axis for axis in stage.axes if all(axis.id in axes for axes in used)]
+def batch_axes(stage: Stage, place: Place) -> list[Axis]:
+    """Output axes besides the lanes that the second operand of a contraction varies along."""
+    used = frozenset().union(*(i.axes for load in loads(stage.operands[1].inlined()) for i in load.map))
+    return [axis for axis in stage.axes if axis.id in used and axis.id != place.lane]

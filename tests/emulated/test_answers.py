@@ -26,9 +26,15 @@ def assert_right(model: Path, target: str, cpu: str | None, folder: Path, thread
             assert check.ok, f"{manifest.fusion}, {manifest.threads} threads, {check.name}: {check.detail}"
 
 
-@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"])
-def test_mini_net_is_right_on_an_emulated_cpu(cpu: str, tmp_path: Path) -> None:
-    assert_right(save(mini_net(), tmp_path / "mini.onnx"), cpu, cpu, tmp_path, threads=(1, 2, 5))
+@pytest.mark.parametrize(("target", "cpu"), [
+    ("cortex-a53", "cortex-a53"),
+    ("cortex-a55", "cortex-a76"),  # the same instruction set; not every QEMU has the A55
+    ("cortex-a72", "cortex-a72"),
+    ("cortex-a76", "cortex-a76"),
+    ("neoverse-n1", "neoverse-n1"),
+])  # fmt: skip
+def test_mini_net_is_right_on_an_emulated_cpu(target: str, cpu: str, tmp_path: Path) -> None:
+    assert_right(save(mini_net(), tmp_path / "mini.onnx"), target, cpu, tmp_path)
 
 
 @on_x86
@@ -38,14 +44,12 @@ def test_mini_net_is_right_without_multiply_add(tmp_path: Path) -> None:
 
 @on_x86
 def test_mini_net_is_right_on_this_machine(tmp_path: Path) -> None:
-    assert_right(save(mini_net(), tmp_path / "mini.onnx"), "host", None, tmp_path, threads=(1, 2, 5, 8))
+    assert_right(save(mini_net(), tmp_path / "mini.onnx"), "host", None, tmp_path, threads=(1, 2, 5))
 
 
 @pytest.mark.parametrize(("net", "board", "cpu"), [
     ("mobilenet_v2", "rpi5", "cortex-a76"),
-    ("face_landmark_like", "rpi5", "cortex-a76"),
     ("face_landmark_like", "rpi4", "cortex-a72"),
-    ("face_landmark_like", "rpi3", "cortex-a53"),
 ])  # fmt: skip
 def test_zoo_is_right_on_an_emulated_board(net: str, board: str, cpu: str, tmp_path: Path) -> None:
     export(net, tmp_path / "net.onnx")

@@ -43,7 +43,8 @@ def test_a_c99_program_runs_the_model(fusion: str, tmp_path: Path) -> None:
     feeds = seeded_inputs(manifest)
     (tmp_path / "input.bin").write_bytes(feeds[manifest.inputs[0].name].tobytes())
 
-    compile_c(tmp_path, "-std=c99", "-Ibundle", str(EMBED), "bundle/model.o", "-o", "embed")
+    # an absolute path: zig caches objects by what they were called with
+    compile_c(tmp_path, "-std=c99", f"-I{tmp_path}/bundle", str(EMBED), "bundle/model.o", "-o", "embed")
     argv = ["./embed", "bundle/weights.bin", "input.bin"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from fusekit import UserError
 from fusekit.devices.device import DeviceError
+from fusekit.devices.trust import HostKey
 from fusekit.toolkit.cli import main
 from fusekit.toolkit.cli.bench import print_table
 from fusekit.toolkit.cli.option import parse_fusions, parse_shapes, parse_switch, parse_thread_counts
@@ -228,8 +231,12 @@ def test_a_device_that_fails_is_told_in_one_line(
         lambda argv: lines_of(argv, symbols), {}, dies=DeviceError("disk_full", "the disk is full")
     )
     monkeypatch.setattr("fusekit.toolkit.cli.option.open_device", lambda entry: board)
-    result = run("deploy", "m.onnx", "--device", "here")
-    assert (result.code, result.err) == (2, "error: the disk is full\n")
+    for command in ("deploy", "bench", "verify"):
+        result = run(command, "m.onnx", "--device", "here")
+        assert (result.code, result.out, result.err) == (2, "", "error: the disk is full\n")
+    assert {r.error.kind for r in read_records([tmp_path / "reports" / "records"]) if r.error} == {
+        "disk_full"
+    }
 
 
 def test_table_of_a_timed_session(
@@ -286,6 +293,25 @@ def test_devices_list_and_clean(run: Run, tmp_path: Path) -> None:
     result = run("devices", "probe", "here")
     assert "architecture" in result.out and "features" in result.out
     assert run("devices", "clean", "here").code == 0
+
+
+def test_devices_trust_shows_the_fingerprint_and_records_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = paramiko.ECDSAKey.generate()
+    (tmp_path / "inventory.yaml").write_text(INVENTORY)
+    monkeypatch.setattr("fusekit.toolkit.cli.devices.scan", lambda entry: HostKey.of(key))
+    shown = f"board at 192.0.2.1 port 22 shows the key {key.get_name()} {key.fingerprint}"
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    result = run("devices", "trust", "board")
+    assert (result.code, shown in result.out) == (2, True)
+    assert result.err.startswith(
+        "error: there is no terminal to ask on: compare the fingerprint and type `fusekit dev"
+    )
+    result = run("devices", "trust", "board", "--yes")
+    assert result.code == 0 and "recorded in " in result.out
+    result = run("devices", "trust", "board")
+    assert result.code == 0 and "board is trusted already: ecdsa" in result.out
 
 
 def test_devices_of_the_packaged_inventory(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,25 @@ def test_load_refuses_weights_of_another_size() -> None:
     damaged = bundle.with_file("weights.bin", b"1234")
     with pytest.raises(UserError, match="weights of fake are 4 bytes where the code expects 64"):
         fusekit.load(damaged)
+
+
+def test_load_refuses_a_manifest_of_another_library() -> None:
+    bundle = make_bundle()
+    crossed = replace(bundle, manifest=replace(bundle.manifest, threads=2))
+    with pytest.raises(
+        UserError, match="^manifest.json and model.so of fake do not belong together: compile it again$"
+    ):
+        fusekit.load(crossed)
+
+
+def test_run_says_when_the_system_refuses_threads(x: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fusekit.load(make_bundle(threads=2)) as model:
+        monkeypatch.setattr(model._library, "fk_crew_create", lambda threads, cpus: None)
+        model._states.clear()
+        with pytest.raises(
+            UserError, match=r"^the system refused 2 threads: raise its limit \(ulimit -u\) or compile"
+        ):
+            model.run({"x": x})
 
 
 def test_run_refuses_a_closed_model(x: Array) -> None:

@@ -31,6 +31,7 @@ from .option import (
     parse_switch,
     parse_thread_counts,
 )
+from .outcome import exit_if_any_failed, refuse_if_nothing_ran
 from .screen import progress, stderr, stdout
 from .variant import announce_first_link, compile_variants
 
@@ -79,10 +80,10 @@ def bench(
             records = measure(place, variants.bundles, variants.feeds, variants.want, settings)
     path = output or _new_path(records[0])
     write_records(path, records)
+    refuse_if_nothing_ran(records)
     print_table(records)
     stderr().print(f"records: {path}", soft_wrap=True)
-    if any(record.error is not None for record in records):
-        raise typer.Exit(1)
+    exit_if_any_failed(records)
 
 
 def print_table(records: Sequence[RunRecord]) -> None:

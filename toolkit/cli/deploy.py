@@ -29,6 +29,7 @@ from .option import (
     parse_shapes,
     parse_switch,
 )
+from .outcome import exit_if_any_failed, refuse_if_nothing_ran
 from .screen import progress, stdout
 from .variant import Variants, announce_first_link, compile_variants
 from .verify import print_checks
@@ -74,14 +75,11 @@ def deploy(
         with progress() as shown:
             shown.add_task(f"deploying to {device}", total=None)
             records = verify_on(place, variants.bundles, variants.feeds, variants.want, Settings())
-            failed = records[0].error
-            if failed is None:
+            if records[0].verified:
                 lying = deploy_on(place, stage(variants.bundles, variants.feeds))
-    if failed is not None and not records[0].checks:
-        raise UserError(failed.message)
+    refuse_if_nothing_ran(records)
     print_checks(records)
-    if failed is not None:
-        raise typer.Exit(1)
+    exit_if_any_failed(records)
     command = shlex.join(["./runner", "--nonce", "0", *lying.arguments])
     console = stdout()
     console.print(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import typer
 from rich.table import Table
 
 from ..measure.record import RunRecord, Settings
@@ -23,6 +22,7 @@ from .option import (
     parse_switch,
     parse_thread_counts,
 )
+from .outcome import exit_if_any_failed, refuse_if_nothing_ran
 from .screen import progress, stdout
 from .variant import announce_first_link, compile_variants
 
@@ -47,9 +47,9 @@ def verify(
         with progress() as shown:
             shown.add_task(f"running on {device}", total=None)
             records = verify_on(place, variants.bundles, variants.feeds, variants.want, Settings())
+    refuse_if_nothing_ran(records)
     print_checks(records)
-    if any(record.error is not None for record in records):
-        raise typer.Exit(1)
+    exit_if_any_failed(records)
 
 
 def print_checks(records: Sequence[RunRecord]) -> None:
