@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -132,6 +132,3 @@ def compiler_version() -> str:
         return version("fusekit")
     except PackageNotFoundError:
         return "0.1.0"
-
-
-__all__ = ["Options", "Stages", "assemble_bundle", "compile_model", "lower_graph", "replace"]

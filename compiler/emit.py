@@ -13,6 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from .graph import item_bytes
 from .target import Target
 
 I64 = ir.IntType(64)
@@ -25,7 +26,6 @@ _MEMORY_TYPES: dict[str, Any] = {
     "float32": ir.FloatType(), "float64": ir.DoubleType(), "int64": I64, "int32": I32,
     "int8": ir.IntType(8), "uint8": ir.IntType(8), "bool": ir.IntType(8),
 }  # fmt: skip
-ITEM_BYTES = {"float32": 4, "float64": 8, "int64": 8, "int32": 4, "int8": 1, "uint8": 1, "bool": 1}
 
 
 class _Attributes(ir.values.FunctionAttributes):  # type: ignore[misc]
@@ -88,7 +88,6 @@ class Emitter:
         self.module = module
         self.function = function
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
-        self._entry = self.builder.block
 
     # -- types and constants
 
@@ -150,7 +149,7 @@ class Emitter:
         """`lanes` adjacent elements."""
         memory = _MEMORY_TYPES[dtype] if lanes == 1 else ir.VectorType(_MEMORY_TYPES[dtype], lanes)
         value = self.builder.load(pointer, typ=memory)
-        value.align = ITEM_BYTES[dtype]
+        value.align = item_bytes(dtype)
         return self.builder.trunc(value, self.type("bool", lanes)) if dtype == "bool" else value
 
     def store(self, value: Value, pointer: Value, dtype: str) -> None:
@@ -159,7 +158,7 @@ class Emitter:
             lanes = value.type.count if isinstance(value.type, ir.VectorType) else 1
             wide = _MEMORY_TYPES[dtype] if lanes == 1 else ir.VectorType(_MEMORY_TYPES[dtype], lanes)
             value = self.builder.zext(value, wide)
-        self.builder.store(value, pointer).align = ITEM_BYTES[dtype]
+        self.builder.store(value, pointer).align = item_bytes(dtype)
 
     def scratch(self, dtype: str, count: int) -> Value:
         """An array on the stack, allocated once in the entry block."""

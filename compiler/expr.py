@@ -148,34 +148,36 @@ def walk(*roots: Expr) -> Iterator[Expr]:
             stack += [(child, False) for child in reversed(children(expr))]
 
 
-def rewrite(expr: Expr, leaf: Callable[[Expr], Expr | None], axes: Mapping[int, Index] | None = None) -> Expr:
-    """`expr` with its leaves replaced by `leaf(node)` (None keeps one) and its axes substituted; sharing is kept."""
+def rewrite(
+    expr: Expr,
+    leaf: Callable[[Expr], Expr | None] | None = None,
+    change: Callable[[Index], Index] | None = None,
+) -> Expr:
+    """`expr` with its leaves replaced by `leaf(node)` (None keeps one) and every Index by `change(index)`; sharing is kept."""
     done: dict[int, Expr] = {}
     for node in walk(expr):
-        new = leaf(node) if not children(node) else None
-        if new is None:
-            new = _rebuild(node, done, axes)
-        done[id(node)] = new
+        new = leaf(node) if leaf is not None and not children(node) else None
+        done[id(node)] = _rebuild(node, done, change) if new is None else new
     return done[id(expr)]
 
 
-def _rebuild(node: Expr, done: Mapping[int, Expr], axes: Mapping[int, Index] | None) -> Expr:
+def _rebuild(node: Expr, done: Mapping[int, Expr], change: Callable[[Index], Index] | None) -> Expr:
     match node:
         case Op(dtype, prim, args):
             new = tuple(done[id(a)] for a in args)
             return node if all(a is b for a, b in zip(new, args, strict=True)) else Op(dtype, prim, new)
         case Guard(_, box, inside, outside):
-            if axes is not None:
-                box = tuple(Bound(b.index.substitute(axes), b.lo, b.hi) for b in box)
+            if change is not None:
+                box = tuple(Bound(change(b.index), b.lo, b.hi) for b in box)
             return guard(box, done[id(inside)], done[id(outside)])
-        case Load(dtype, buffer, where) if axes is not None:
-            return Load(dtype, buffer, tuple(index.substitute(axes) for index in where))
+        case Load(dtype, buffer, where) if change is not None:
+            return Load(dtype, buffer, tuple(change(index) for index in where))
     return node
 
 
 def substitute(expr: Expr, axes: Mapping[int, Index]) -> Expr:
-    """`expr` seen from other axes: every axis number replaced by its Index."""
-    return rewrite(expr, lambda _: None, axes)
+    """`expr` seen from other axes: those in `axes` replaced by an Index."""
+    return rewrite(expr, change=lambda index: index.substitute(axes))
 
 
 def loads(*roots: Expr) -> list[Load]:

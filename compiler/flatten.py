@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from .expr import Expr, Guard, Load, loads, rewrite, walk
 from .graph import Type
-from .index import Axis, Bound, Index, Term
+from .index import Axis, Index, Term
 from .stage import Operand, Stage, Store
 
 
@@ -197,17 +197,7 @@ def _merge(stage: Stage, outer: Axis, inner: Axis) -> Stage:
         )
 
     def renamed(expr: Expr) -> Expr:
-        done: dict[int, Expr] = {}
-        for node in walk(expr):
-            match node:
-                case Load(dtype, buffer, where):
-                    done[id(node)] = Load(dtype, buffer, tuple(change(i) for i in where))
-                case Guard(dtype, box, inside, outside):
-                    bounds = tuple(Bound(change(b.index), b.lo, b.hi) for b in box)
-                    done[id(node)] = Guard(dtype, bounds, done[id(inside)], done[id(outside)])
-                case _:
-                    done[id(node)] = _with(node, done)
-        return done[id(expr)]
+        return rewrite(expr, change=change)
 
     def operand(o: Operand) -> Operand:
         if tuple(o.axes) == _own(stage, o):
@@ -235,17 +225,6 @@ def _merge(stage: Stage, outer: Axis, inner: Axis) -> Stage:
         stores=tuple(
             Store(done[id(s.value)], s.buffer, tuple(change(i) for i in s.map)) for s in stage.stores
         ),
-    )
-
-
-def _with(node: Expr, done: Mapping[int, Expr]) -> Expr:
-    from .expr import Op
-
-    if not isinstance(node, Op):
-        return node
-    args = tuple(done[id(a)] for a in node.args)
-    return (
-        node if all(a is b for a, b in zip(args, node.args, strict=True)) else Op(node.dtype, node.prim, args)
     )
 
 

@@ -20,7 +20,7 @@ from .build_stage import MOVES, Anchored, Values, build_stage, dimensions, ident
 from .elementwise import TABLE
 from .expr import Acc, Expr
 from .graph import Graph, Node
-from .index import Index, Map
+from .index import Map
 from .stage import Decision, Group, Stage, Store
 
 Level = Literal["none", "basic", "full"]
@@ -300,6 +300,3 @@ class _Fusion:
 
 def _label(node: Node) -> str:
     return node.name or node.output
-
-
-__all__ = ["LEVELS", "Fused", "Index", "Level", "Slot", "fuse"]

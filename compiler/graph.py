@@ -26,6 +26,11 @@ REDUCTIONS = frozenset({"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"})
 ANCHORS = frozenset({"Conv", "MatMul", "MaxPool", "AveragePool"}) | REDUCTIONS
 
 
+def item_bytes(dtype: str) -> int:
+    """Bytes of one element in memory."""
+    return np.dtype(dtype).itemsize
+
+
 @dataclass(frozen=True)
 class Type:
     """Element type (a numpy name such as ``float32``) and static shape of a value."""
@@ -41,7 +46,7 @@ class Type:
     @property
     def nbytes(self) -> int:
         """Bytes of the elements, densely stored."""
-        return self.size * np.dtype(self.dtype).itemsize
+        return self.size * item_bytes(self.dtype)
 
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from .graph import item_bytes
 from .index import Axis, Index
 from .stage import Stage
 from .target import Target
@@ -146,6 +147,4 @@ class Kernel:
 
 def local_bytes(local: Local) -> int:
     """Size of a local buffer in the scratch memory, rounded up to cache lines with a line of slack."""
-    from .emit import ITEM_BYTES
-
-    return (local.size * ITEM_BYTES[local.dtype] + 127) // 64 * 64
+    return (local.size * item_bytes(local.dtype) + 127) // 64 * 64

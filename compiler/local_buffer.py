@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from .anchors.region import axis_of
-from .expr import Const, Expr, Guard, Load, rewrite
+from .expr import Const, Guard, Load, substitute
 from .flatten import map_exprs
 from .index import Axis, Index, flatten
 from .kernel import TILE, Halo, Local, Place
@@ -120,7 +120,7 @@ def make_ring(
         axis.id: Index.of(replace(own[axis.id], extent=axis.extent) if axis.id in own else axis)
         for axis in inner.axes + inner.reduce
     }
-    renamed = map_exprs(inner, lambda e: _renamed(e, mapping))
+    renamed = map_exprs(inner, lambda e: substitute(e, mapping))
     inner = replace(
         renamed,
         axes=tuple(replace(own[a.id], extent=a.extent) if a.id in own else a for a in inner.axes),
@@ -148,17 +148,13 @@ def _output_axes(stage: Stage) -> list[Axis]:
     return found
 
 
-def _renamed(expr: Expr, mapping: Mapping[int, Index]) -> Expr:
-    return rewrite(expr, lambda _: None, mapping)
-
-
 def _renamed_operand(operand: Operand, mapping: Mapping[int, Index]) -> Operand:
     """A plain operand's axes are the stage's own: they are renamed with them. A window keeps its own axes."""
     where = tuple(index.substitute(mapping) for index in operand.map)
     if any(Index.of(axis) != index for axis, index in zip(operand.axes, operand.map, strict=True)):
         return replace(operand, map=where)
     axes = tuple(_axis_in(index, axis) for axis, index in zip(operand.axes, where, strict=True))
-    return Operand(axes, _renamed(operand.expr, mapping), where)
+    return Operand(axes, substitute(operand.expr, mapping), where)
 
 
 def _axis_in(index: Index, default: Axis) -> Axis:

@@ -8,8 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from .emit import ITEM_BYTES
-from .graph import Graph
+from .graph import Graph, item_bytes
 from .lower_group import Binding, Lowered
 from .packing import pack
 from .placement import Placed
@@ -66,7 +65,7 @@ def make_plan(
         places = []
         for binding, argument in zip(item.bindings, item.kernel.arguments, strict=True):
             home = placed.storage[binding.buffer]
-            at = binding.offset * ITEM_BYTES[argument.dtype]
+            at = binding.offset * item_bytes(argument.dtype)
             if binding.buffer in constants:
                 places.append(Place("weights", weights.add(item, binding) + at))
             elif home in graph.inputs:

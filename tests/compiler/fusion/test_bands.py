@@ -51,7 +51,7 @@ def test_band_of_a_pool_gives_the_same_bits_as_two_kernels() -> None:
         made, options = stages(graph, bands, 1)
         assert len(made.lowered) == (1 if bands else 2)
         results.append(fusekit.load(assemble_bundle(made, options, "")).run(feeds)[pool])
-    assert np.array_equal(*results)
+    assert np.array_equal(results[0], results[1])
 
 
 def test_no_band_is_formed_when_the_value_is_read_twice() -> None:

@@ -11,18 +11,17 @@ from .elementwise import Grower
 from .net import EPS, Known
 
 SPATIAL = (7, 1, 2, 5, 8, 9, 14)
+LONG = (7, 14, 9, 20, 12)
 CHANNELS = (3, 1, 4, 5, 7, 8, 16, 17)
 WIDTHS = (1, 3, 4, 6, 8, 17, 24, 33)
 
 
 def _source(grow: Grower, rank: int) -> str:
-    """An input of the anchor's rank with a random prologue."""
-    shape: tuple[int, ...] = (
-        grow.pick(1, 1, 2),
-        grow.pick(*CHANNELS),
-        *(grow.pick(*SPATIAL) for _ in range(rank - 2)),
-    )
-    value = grow.net.input(*shape)
+    """A value of the anchor's rank: an input or what a convolution leaves, with a random prologue."""
+    batch, channels = grow.pick(1, 1, 2), grow.pick(*CHANNELS)
+    value = grow.net.input(batch, channels, *(grow.pick(*SPATIAL) for _ in range(rank - 2)))
+    if rank > 2 and grow.chance(3):
+        value = conv_on(grow, value, "pointwise")
     grow.live.append(value)
     return grow.ranked(grow.grow(value, 3), rank)
 
@@ -72,12 +71,12 @@ def conv(grow: Grower, rank: int = 4, kind: str = "any") -> str:
     return conv_on(grow, x, kind)
 
 
-def conv_on(grow: Grower, x: str, kind: str = "any") -> str:
-    """A convolution of an existing value."""
+def conv_on(grow: Grower, x: str, kind: str = "any", stride: int = 0) -> str:
+    """A convolution of an existing value; a pointwise one has the given stride, or a random one."""
     net = grow.net
     batch, channels, *spatial = net.shape(x)
     if kind == "pointwise":
-        stride = grow.pick(1, 1, 2)
+        stride = stride or grow.pick(1, 1, 2)
         ones = (1,) * len(spatial)
         window = {
             "kernel": ones,
@@ -214,14 +213,31 @@ def pointwise(grow: Grower) -> str:
 
 def chain(grow: Grower) -> str:
     """A pointwise convolution with what slides over its result, as bands are made of."""
-    value = conv(grow, kind="pointwise")
-    grow.live.append(value)
-    value = grow.ranked(grow.grow(value, 2, movement=grow.chance(4)), 4)
+    net = grow.net
+    value = net.input(1, grow.pick(*CHANNELS), grow.pick(*LONG), grow.pick(*LONG))
+    value = grow.grow(conv_on(grow, value, "pointwise", stride=1), 2, movement=False)
     if not grow.chance(3):
         return conv_on(grow, value, "depthwise")
-    net, shape = grow.net, grow.net.shape(value)
+    shape = net.shape(value)
     window = _window(grow, shape[2:])
     return net.node("MaxPool", [value], (*shape[:2], *_slides(shape[2:], window)), net.known[value], **window)
+
+
+def fork(grow: Grower) -> str:
+    """Two or three branches of one value joined by a concat."""
+    net = grow.net
+    value = _source(grow, 4)
+    branches = []
+    for _ in range(grow.number(2, 3)):
+        branch = value
+        if not grow.chance(3):
+            branch = conv_on(grow, value, "pointwise", stride=1)
+        branches.append(grow.grow(branch, 2, movement=False))
+    shape = net.shape(branches[0])
+    same = [v for v in branches if net.shape(v)[2:] == shape[2:]]
+    total = sum(net.shape(v)[1] for v in same)
+    known = Known(max(net.known[v].bound for v in same), max(net.known[v].error for v in same))
+    return net.node("Concat", same, (shape[0], total, *shape[2:]), known, axis=1)
 
 
 ANCHORS: Mapping[str, Callable[[Grower], str]] = {
@@ -236,4 +252,5 @@ ANCHORS: Mapping[str, Callable[[Grower], str]] = {
     "reduce": reduction,
     "pointwise": pointwise,
     "chain": chain,
+    "fork": fork,
 }

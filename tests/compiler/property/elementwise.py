@@ -252,7 +252,8 @@ class Grower:
                 parts.append(close[-1 - self.number(0, len(close) - 1)])
             else:
                 wide = (*shape[:axis], self.number(1, 3), *shape[axis + 1 :])
-                parts.append(net.input(*wide) if self.chance(2) else net.uniform(*wide))
+                made = net.uniform(*wide) if self.chance(4) else net.input(*wide)
+                parts.append(self._unary(made) if self.chance(2) else made)
         if self.chance(2):
             parts.reverse()
         size = sum(net.shape(v)[axis] for v in parts)

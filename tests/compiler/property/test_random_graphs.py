@@ -19,7 +19,7 @@ from .elementwise import Grower
 from .net import Case, Net
 
 EXAMPLES = int(os.environ.get("FUSEKIT_EXAMPLES", "20"))
-CACHES = (0, 512, 4096)
+CACHES = (0, 512, 256, 4096, 512, 1024)
 TARGETS = tuple(name for name in runnable()) or ("x86-64-v3",)
 
 
@@ -31,7 +31,7 @@ def cases(draw: st.DrawFn, anchor: str) -> Case:
     grow.live.append(value)
     if grow.chance(5):
         grow.net.output(value)
-    value = grow.grow(value, 4)
+    value = grow.grow(value, 5)
     if not grow.net.nodes:
         value = grow.net.node("Relu", [value], grow.net.shape(value), grow.net.known[value])
     return grow.net.case()
