@@ -1,4 +1,4 @@
-"""How near single convolutions come to the peak of this core: python benchmarks/kernel_peak.py [--target x86-64-v3]
+"""How near single convolutions come to the peak of this core: python -m benchmarks.kernel_peak [--target x86-64-v3]
 
 The peak is measured, not looked up: a loop of independent vector multiply-adds on registers (multiplies and adds where the target has no
 fused one), from the same code generator. Peak and convolutions take turns within each round, so that both see the same clock; the share is
@@ -26,7 +26,8 @@ from fusekit.toolkit.measure.check import check_output
 from fusekit.toolkit.measure.statistics import Rounds, median_ns, speedup
 from fusekit.toolkit.reference import reference_outputs, seeded_inputs
 from fusekit.toolkit.zoo.net import Net
-from peak import Peak
+
+from .peak import Peak
 
 ROUND_NS = 60_000_000
 MIN_SAMPLES = 5
@@ -101,7 +102,9 @@ def timer_of(layer: Layer, target: Target, folder: Path) -> tuple[Callable[[], i
     feeds, manifest = seeded_inputs(bundle.manifest), bundle.manifest
     got, want = model.run(feeds), reference_outputs(path, feeds)
     for output in manifest.outputs:
-        check = check_output(output.name, got[output.name], want[output.name], rtol=output.rtol, atol=output.atol)
+        check = check_output(
+            output.name, got[output.name], want[output.name], rtol=output.rtol, atol=output.atol
+        )
         if not check.ok:
             raise UserError(f"{layer.name} gives a wrong answer, so it is not timed: {check.detail}")
     step = next(i for i, kernel in enumerate(manifest.kernels) if kernel.label == "conv")
@@ -111,7 +114,9 @@ def timer_of(layer: Layer, target: Target, folder: Path) -> tuple[Callable[[], i
         model.run(feeds)
         return time.perf_counter_ns() - start
 
-    return (alone if layer.alone else lambda: model.run_profiled(feeds)[step]), manifest.kernels[step].schedule
+    return (alone if layer.alone else lambda: model.run_profiled(feeds)[step]), manifest.kernels[
+        step
+    ].schedule
 
 
 def sample(run: Callable[[], int]) -> list[int]:
@@ -135,7 +140,10 @@ def compare(target: Target, layers: Sequence[Layer], rounds: int) -> tuple[float
         at_peak.append(sample(peak.run_ns))
         for taken, (run, _) in zip(times, timers, strict=True):
             taken.append(sample(run))
-    rows = [row(layer, schedule, peak, at_peak, taken) for layer, (_, schedule), taken in zip(layers, timers, times, strict=True)]
+    rows = [
+        row(layer, schedule, peak, at_peak, taken)
+        for layer, (_, schedule), taken in zip(layers, timers, times, strict=True)
+    ]
     return peak.flops / median_ns(at_peak).value, rows
 
 
@@ -143,7 +151,15 @@ def row(layer: Layer, schedule: str, peak: Peak, at_peak: Rounds, taken: Rounds)
     """The statistics of one layer."""
     ratio, scale = speedup(at_peak, taken), layer.flops / peak.flops
     median = median_ns(taken).value
-    return Row(layer.name, schedule, median, layer.flops / median, ratio.value * scale, ratio.low * scale, ratio.high * scale)
+    return Row(
+        layer.name,
+        schedule,
+        median,
+        layer.flops / median,
+        ratio.value * scale,
+        ratio.low * scale,
+        ratio.high * scale,
+    )
 
 
 def main() -> None:
@@ -159,7 +175,11 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"kernel_peak: {error}")
     if options.json:
-        print(json.dumps({"target": target.name, "peak_gflops": peak, "layers": [asdict(r) for r in rows]}, indent=1))
+        print(
+            json.dumps(
+                {"target": target.name, "peak_gflops": peak, "layers": [asdict(r) for r in rows]}, indent=1
+            )
+        )
         return
     print(f"{target.name}: peak {peak:.1f} GFLOP/s on one core, measured")
     for r in rows:

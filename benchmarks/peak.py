@@ -25,14 +25,15 @@ class Peak:
         self.flops = 2 * lanes * CHAINS * REPEATS
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(cpu=target.cpu, opt=2)
+        machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+            cpu=target.cpu, opt=2
+        )
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(_module(target))), machine)
         self._engine.finalize_object()
         address = self._engine.get_function_address("peak")
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
-        # a factor below 1 and a small addend: no denormals, no overflow
-        values = [0.5] * lanes + [0.25] * lanes
-        self._values = (ctypes.c_float * (2 * lanes))(*values)
+        # a factor below 1 and a small addend: neither denormals nor overflow
+        self._values = (ctypes.c_float * (3 * lanes))(*[0.5] * lanes, *[0.25] * lanes)
 
     def run_ns(self) -> int:
         """Time of one run of `flops` operations."""
@@ -42,7 +43,7 @@ class Peak:
 
 
 def _module(target: Target) -> ir.Module:
-    """``void peak(float *values)``: the factor and the addend are read from `values`, the sum of all chains is written there."""
+    """``void peak(float *values)``: a vector of factors, one of addends, and one that takes the sum of all chains."""
     lanes = target.machine.lanes
     vector, pointer = ir.VectorType(ir.FloatType(), lanes), ir.PointerType()
     module = ir.Module("peak")
@@ -57,24 +58,24 @@ def _module(target: Target) -> ir.Module:
     b.position_at_end(loop)
     count = b.phi(_I64)
     count.add_incoming(ir.Constant(_I64, 0), entry)
+    chains = [b.phi(vector) for _ in range(CHAINS)]
     following = b.add(count, ir.Constant(_I64, 1))
     count.add_incoming(following, loop)
     sums = []
-    for chain in range(CHAINS):
-        phi = b.phi(vector)
+    for number, chain in enumerate(chains):
+        fused = target.machine.has_fma
+        result = b.call(fma, [chain, factor, addend]) if fused else b.fadd(b.fmul(chain, factor), addend)
         # different starts: equal chains would be one
-        phi.add_incoming(ir.Constant(vector, [float(chain)] * lanes), entry)
-        if target.machine.has_fma:
-            result = b.call(fma, [phi, factor, addend])
-        else:
-            result = b.fadd(b.fmul(phi, factor), addend)
-        phi.add_incoming(result, loop)
+        chain.add_incoming(ir.Constant(vector, [float(number)] * lanes), entry)
+        chain.add_incoming(result, loop)
         sums.append(result)
     b.cbranch(b.icmp_unsigned("<", following, ir.Constant(_I64, REPEATS)), loop, done)
     b.position_at_end(done)
     total = sums[0]
     for value in sums[1:]:
         total = b.fadd(total, value)
-    b.store(total, function.args[0], align=4)
+    b.store(
+        total, b.gep(function.args[0], [ir.Constant(_I64, 2 * lanes)], source_etype=ir.FloatType()), align=4
+    )
     b.ret_void()
     return module

@@ -119,8 +119,11 @@ def _indexes(node: Expr) -> tuple[Index, ...]:
     return tuple(bound.index for bound in node.box) if isinstance(node, Guard) else ()
 
 
-def merge_axes(stage: Stage, constants: frozenset[str]) -> Stage:
-    """Merge axes pairwise until no pair is walked as one; reads of `constants` follow whatever is merged, for they are packed anew."""
+def merge_axes(stage: Stage, constants: frozenset[str], kept: frozenset[int] = frozenset()) -> Stage:
+    """Merge axes pairwise until no pair is walked as one; reads of `constants` follow whatever is merged, for they are packed anew.
+
+    The axes `kept` stay as they are: another stage counts in them.
+    """
     stage = replace(
         stage,
         axes=tuple(a for a in stage.axes if a.extent > 1),
@@ -132,7 +135,9 @@ def merge_axes(stage: Stage, constants: frozenset[str]) -> Stage:
         for axes in (stage.axes, stage.reduce):
             for outer in axes:
                 for inner in axes:
-                    if outer is not inner and not merged and _mergeable(stage, outer, inner, constants):
+                    if outer is inner or merged or {outer.id, inner.id} & kept:
+                        continue
+                    if _mergeable(stage, outer, inner, constants):
                         stage, merged = _merge(stage, outer, inner), True
     return stage
 

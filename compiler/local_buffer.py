@@ -19,6 +19,9 @@ from .schedule import addresses, place_stage, schedule_stage
 from .stage import Operand, Stage, Store
 from .target import Machine
 
+MANY_CHANNELS = 8
+"""From here on a panel's channels are worth storing side by side."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -79,16 +82,18 @@ def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, machine:
 
 
 def _panel_order(operand: Operand, stage: Stage, place: Place, axes: list[Axis]) -> list[Axis]:
-    """A row's axes, outermost first: as its source has them, but for a window, whose lanes must be adjacent."""
+    """A row's axes, outermost first: as its source has them, but for the one that the anchor wants adjacent.
+
+    That is a window's lanes, and the channels that a contraction sums over where they are many: few are read as they come.
+    """
     source = addresses(operand.expr)
     axes = sorted(
         (a for a in axes if a.extent > 1),
         key=lambda a: -(source[0].map[0].coefficient(a.id) or 0) if source else 0,
     )
-    lane = Index.of(axis_of(stage, place.lane))
-    if stage.anchor == "contraction":
-        return axes
-    return sorted(axes, key=lambda a: operand.map[operand.axes.index(a)] == lane)
+    summed = [Index.of(a) for a in stage.reduce if a.extent >= MANY_CHANNELS]
+    wanted = summed if stage.anchor == "contraction" else [Index.of(axis_of(stage, place.lane))]
+    return sorted(axes, key=lambda a: operand.map[operand.axes.index(a)] in wanted)
 
 
 def make_ring(
@@ -130,7 +135,9 @@ def make_ring(
     for axis, shift in ((row, top), (col, left)):
         shifted[axis.id] = Index.of(replace(axis, extent=inner_extent(inner, axis))) + shift
     store = Store(inner.stores[0].value, name, (address.substitute(shifted),))
-    stage, made = schedule_stage(replace(inner, stores=(store,)), machine, constants, row.id)
+    stage, made = schedule_stage(
+        replace(inner, stores=(store,)), machine, constants, row.id, frozenset({row.id})
+    )
     made = replace(made, local=name, halo=halo)
     return Made(stage, made, local, replace(operand, expr=Load(expr.dtype, name, (address,))))
 

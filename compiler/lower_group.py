@@ -57,7 +57,8 @@ def lower_group(
     inner = {name: dense(type_.shape, (0, *range(2, len(type_.shape)), 1)) for name, type_ in group.rings}
     flat = inline_plain_operands(flatten_stage(group.root, {**based, **inner}))
     logical = flatten_stage(group.root, based)
-    root = schedule_stage(flat, machine, constants, None)
+    kept = frozenset(axis.id for axis in flat.axes) if group.rings else frozenset()
+    root = schedule_stage(flat, machine, constants, None, kept)
     stages, places, locals_ = [root[0]], [root[1]], []
     alone = len(group.stages) == 1 and _reads_in_place(*root)
     tile, parallel, units = _cut(root[0], root[1], machine, threads, alone)

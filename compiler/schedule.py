@@ -11,7 +11,7 @@ from math import ceil, prod
 from .anchors.region import axis_of, balanced
 from .expr import Const, Expr, Guard, Load, cost, loads
 from .flatten import merge_axes
-from .index import Axis
+from .index import Axis, Index
 from .kernel import Block, Place
 from .stage import Operand, Stage
 from .target import Machine
@@ -66,21 +66,31 @@ def classify(stage: Stage) -> str:
 
 
 def schedule_stage(
-    stage: Stage, machine: Machine, constants: frozenset[str], row: int | None = None
+    stage: Stage,
+    machine: Machine,
+    constants: frozenset[str],
+    row: int | None = None,
+    kept: frozenset[int] = frozenset(),
 ) -> tuple[Stage, Place]:
-    """A flat stage with its axes merged and its anchor chosen, and how it is computed."""
-    stage = merge_axes(replace(stage, anchor=classify(stage)), constants)
+    """A flat stage with its axes merged but for those `kept`, its anchor chosen, and how it is computed."""
+    stage = merge_axes(replace(stage, anchor=classify(stage)), constants, kept)
     weights = stage.operands[1].expr if len(stage.operands) == 2 else None
-    return place_stage(stage, machine, isinstance(weights, Load) and weights.buffer in constants, row)
+    packed = isinstance(weights, Load) and weights.buffer in constants
+    return place_stage(stage, machine, packed, row, fixed=bool(kept) and row is None)
 
 
-def place_stage(stage: Stage, machine: Machine, packed: bool, row: int | None = None) -> tuple[Stage, Place]:
-    """The stage, with a dummy row where it has none, and how it is computed; a stage in a band must walk the axis `row` as rows."""
+def place_stage(
+    stage: Stage, machine: Machine, packed: bool, row: int | None = None, fixed: bool = False
+) -> tuple[Stage, Place]:
+    """The stage, with a dummy row where it has none, and how it is computed.
+
+    A stage of a band walks the axis `row` as rows; a window whose input has a `fixed` layout takes the contiguous axis as lanes.
+    """
     match stage.anchor:
         case "contraction":
             return _contraction(stage, machine, packed, row)
         case "depthwise" | "pool":
-            return _window(stage, machine, packed)
+            return _window(stage, machine, packed, fixed)
         case "reduce":
             return _reduce(stage, machine)
     return _pointwise(stage, machine)
@@ -166,12 +176,14 @@ def _step_cycles(mr: int, nv: int, machine: Machine) -> float:
     return max(multiply, load, latency) + 0.02 * (mr + nv)
 
 
-def _window(stage: Stage, machine: Machine, packed: bool) -> tuple[Stage, Place]:
+def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[Stage, Place]:
     x = stage.operands[0]
-    channels = [axis for axis in stage.axes if not slides(x, axis.id) and depends(x, axis.id)]
+    channels = [axis for axis in stage.axes if not slides(x, axis.id) and Index.of(axis) in x.map]
     # Every column of a block takes the same weights: these vary along lanes, rows or outer axes.
     weighted = [axis for axis in stage.axes if stage.operands[1:] and depends(stage.operands[1], axis.id)]
     channels = [axis for axis in channels if axis in weighted] or channels
+    if fixed:
+        channels = [axis for axis in channels if stride(x, axis.id) == 1]
     lane = min(channels, key=lambda axis: (out_stride(stage, axis.id) != 1, -axis.extent), default=None)
     if lane is None:
         lane = replace(DUMMY, id=-4)

@@ -59,7 +59,15 @@ def run_bundles(bundles: Sequence[Bundle], folder: Path, cpu: str | None, timeou
     objects = [bundle.files["model.o"] for bundle in by_symbol.values()]
     runner.write_bytes(link_runner(find_target(first.target.name).arch, objects))
     runner.chmod(0o755)
-    command = [*(emulator(cpu) if cpu else []), str(runner), "--nonce", NONCE, "--check-only", "--out", str(folder)]
+    command = [
+        *(emulator(cpu) if cpu else []),
+        str(runner),
+        "--nonce",
+        NONCE,
+        "--check-only",
+        "--out",
+        str(folder),
+    ]
     feeds = seeded_inputs(first)
     for number, tensor in enumerate(first.inputs):
         (folder / f"input{number}.bin").write_bytes(feeds[tensor.name].tobytes())

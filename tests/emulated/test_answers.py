@@ -15,7 +15,9 @@ from .run_bundles import check_against_reference, run_bundles, variants
 on_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="host: this is no x86-64")
 
 
-def assert_right(model: Path, target: str, cpu: str | None, folder: Path, threads: tuple[int, ...] = (1, 2)) -> None:
+def assert_right(
+    model: Path, target: str, cpu: str | None, folder: Path, threads: tuple[int, ...] = (1, 2)
+) -> None:
     """Compile, run and compare every variant."""
     bundles = variants(model, target, threads)
     run = run_bundles(bundles, folder, cpu)

@@ -26,7 +26,9 @@ def inverted_residual(folder: Path) -> Path:
     nodes = [
         helper.make_node("Conv", ["x", "w0"], ["a"], name="expand", kernel_shape=[1, 1]),
         helper.make_node("Relu", ["a"], ["b"], name="relu0"),
-        helper.make_node("Conv", ["b", "w1"], ["c"], name="depthwise", kernel_shape=[3, 3], pads=[1] * 4, group=96),
+        helper.make_node(
+            "Conv", ["b", "w1"], ["c"], name="depthwise", kernel_shape=[3, 3], pads=[1] * 4, group=96
+        ),
         helper.make_node("Relu", ["c"], ["d"], name="relu1"),
         helper.make_node("Conv", ["d", "w2"], ["y"], name="project", kernel_shape=[1, 1]),
     ]

@@ -51,7 +51,9 @@ def innermost_loops(listing: str) -> list[Loop]:
             ends[at[branch[1]]] = number
     spans = sorted(ends.items())
     inner = [
-        (start, end) for start, end in spans if not any(start < other and last <= end for other, last in spans)
+        (start, end)
+        for start, end in spans
+        if not any(start < other and last <= end for other, last in spans)
     ]
     return [
         Loop(lines[start][:-1], tuple(line for line in lines[start + 1 : end + 1] if not _LABEL.match(line)))

@@ -26,7 +26,9 @@ def conv_net(
     return _model(nodes, {"x": (1, cin, size, size)}, {"y": (1, cout, out, out)}, weights)
 
 
-def inner_conv_net(cin: int, cout: int, kernel: int, size: int, *, stride: int = 1, group: int = 1) -> onnx.ModelProto:
+def inner_conv_net(
+    cin: int, cout: int, kernel: int, size: int, *, stride: int = 1, group: int = 1
+) -> onnx.ModelProto:
     """The convolution called ``conv`` inside a net, where the compiler chooses the layout of what it reads and writes."""
     pad, out = kernel // 2, (size - 1) // stride + 1
     nodes = [

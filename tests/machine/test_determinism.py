@@ -21,7 +21,9 @@ for name in sorted(bundle.files):
 """
 
 
-@pytest.mark.parametrize(("target", "fusion"), [("cortex-a76", "full"), ("x86-64-v3", "basic"), ("x86-64-v2", "none")])
+@pytest.mark.parametrize(
+    ("target", "fusion"), [("cortex-a76", "full"), ("x86-64-v3", "basic"), ("x86-64-v2", "none")]
+)
 def test_bundles_are_byte_identical(target: str, fusion: str, tmp_path: Path) -> None:
     model = save(mini_net(), tmp_path / "mini.onnx")
     answers = []

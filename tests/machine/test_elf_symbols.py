@@ -21,7 +21,19 @@ int visible = 3;
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
 def test_symbols_of_c(arch: str, tmp_path: Path) -> None:
     (tmp_path / "a.c").write_text(SOURCE)
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-linux-musl", "-O1", "-c", "a.c", "-o", "a.o"]
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        f"{arch}-linux-musl",
+        "-O1",
+        "-c",
+        "a.c",
+        "-o",
+        "a.o",
+    ]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     data = (tmp_path / "a.o").read_bytes()
     assert arch_of(data) == arch

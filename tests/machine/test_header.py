@@ -57,12 +57,16 @@ def test_a_c99_program_runs_the_model(fusion: str, tmp_path: Path) -> None:
     assert got.size == 0
 
 
-@pytest.mark.parametrize("language", [("-std=c99",), ("-x", "c++", "-std=c++17", "-nostdinc++")], ids=["c99", "c++17"])
+@pytest.mark.parametrize(
+    "language", [("-std=c99",), ("-x", "c++", "-std=c++17", "-nostdinc++")], ids=["c99", "c++17"]
+)
 def test_two_headers_meet_in_one_file(language: Sequence[str], tmp_path: Path) -> None:
     """Names carry the model's, whatever it is called, and a header may be included twice."""
     for number, model in enumerate((mini_net(), conv_net(3, 4, 3, 8))):
         path = save(model, tmp_path / f"2nd net-{number}.x.onnx")
         bundle = compile_model(path, Options(target="cortex-a76", threads=2))
         (tmp_path / f"{number}.h").write_bytes(bundle.files["model.h"])
-    (tmp_path / "both.c").write_text('#include "0.h"\n#include "1.h"\n#include "0.h"\nint main(void) { return 0; }\n')
+    (tmp_path / "both.c").write_text(
+        '#include "0.h"\n#include "1.h"\n#include "0.h"\nint main(void) { return 0; }\n'
+    )
     compile_c(tmp_path, *language, "-c", "both.c", "-o", "both.o")

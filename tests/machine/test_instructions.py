@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from .assembly import instructions_of, multiply_add_loops
@@ -18,8 +20,6 @@ CALL = r"bl |blr |call"
 
 def calls(listing: str) -> list[str]:
     """Calls to what the listing does not define: a wrapper may call the body of its kernel."""
-    import re
-
     return [text for text in instructions_of(listing) if re.match(CALL, text) and ".body" not in text]
 
 

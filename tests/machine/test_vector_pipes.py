@@ -45,5 +45,14 @@ def test_the_model_sees_a_lack_of_chains(llvm_mca: str) -> None:
 
 def test_the_model_sees_decoding(llvm_mca: str) -> None:
     """One multiply-add in four instructions a cycle keeps half of the pipes busy, however wide dispatch is."""
-    text = ("fmla v0.4s, v30.4s, v31.s[0]", "nop", "nop", "nop", "fmla v1.4s, v30.4s, v31.s[0]", "nop", "nop", "nop")
+    text = (
+        "fmla v0.4s, v30.4s, v31.s[0]",
+        "nop",
+        "nop",
+        "nop",
+        "fmla v1.4s, v30.4s, v31.s[0]",
+        "nop",
+        "nop",
+        "nop",
+    )
     assert analyse(llvm_mca, Loop(".Lx", text)).pipe_share <= 0.51

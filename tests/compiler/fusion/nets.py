@@ -38,7 +38,9 @@ class Net:
         self.types[name] = Type("float32", shape)
         return name
 
-    def conv(self, x: str, channels: int, kernel: int = 1, stride: int = 1, group: int = 1, pad: int | None = None) -> str:
+    def conv(
+        self, x: str, channels: int, kernel: int = 1, stride: int = 1, group: int = 1, pad: int | None = None
+    ) -> str:
         n, c, *size = self.types[x].shape
         pad = kernel // 2 if pad is None else pad
         out = tuple((extent + 2 * pad - kernel) // stride + 1 for extent in size)
@@ -56,7 +58,11 @@ class Net:
         return self.node(op, tuple(shape), a, b)
 
     def graph(self, *outputs: str) -> Graph:
-        return verify(Graph("net", tuple(self.inputs), outputs, tuple(self.nodes), self.types, self.constants))
+        return verify(
+            Graph("net", tuple(self.inputs), outputs, tuple(self.nodes), self.types, self.constants)
+        )
 
     def feeds(self) -> Mapping[str, np.ndarray]:
-        return {name: self.rng.uniform(-1, 1, self.types[name].shape).astype(np.float32) for name in self.inputs}
+        return {
+            name: self.rng.uniform(-1, 1, self.types[name].shape).astype(np.float32) for name in self.inputs
+        }

@@ -28,7 +28,9 @@ def stages(graph: Graph, bands: bool, threads: int, target: str = "host") -> tup
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("size", "stride", "kernel"), [(72, 1, 3), (72, 2, 3), (71, 2, 3), (70, 1, 5), (73, 2, 5)])
+@pytest.mark.parametrize(
+    ("size", "stride", "kernel"), [(72, 1, 3), (72, 2, 3), (71, 2, 3), (70, 1, 5), (73, 2, 5)]
+)
 def test_band_gives_the_same_bits_as_two_kernels(size: int, stride: int, kernel: int, threads: int) -> None:
     net = inverted_residual(size, stride, kernel)
     graph, feeds = net.graph(net.nodes[-1].output), net.feeds()
@@ -44,7 +46,9 @@ def test_band_gives_the_same_bits_as_two_kernels(size: int, stride: int, kernel:
 def test_band_of_a_pool_gives_the_same_bits_as_two_kernels() -> None:
     net = Net()
     wide = net.conv(net.input(1, 16, 72, 72), 96)
-    pool = net.node("MaxPool", (1, 96, 36, 36), wide, kernel=(3, 3), strides=(2, 2), dilations=(1, 1), pads=(1, 1, 0, 0))
+    pool = net.node(
+        "MaxPool", (1, 96, 36, 36), wide, kernel=(3, 3), strides=(2, 2), dilations=(1, 1), pads=(1, 1, 0, 0)
+    )
     graph, feeds = net.graph(pool), net.feeds()
     results = []
     for bands in (True, False):
@@ -72,6 +76,8 @@ def test_no_band_is_formed_when_the_cache_holds_the_value() -> None:
 def test_no_band_is_formed_over_windows_that_do_not_overlap() -> None:
     net = Net()
     wide = net.conv(net.input(1, 16, 72, 72), 96)
-    pool = net.node("MaxPool", (1, 96, 36, 36), wide, kernel=(2, 2), strides=(2, 2), dilations=(1, 1), pads=(0, 0, 0, 0))
+    pool = net.node(
+        "MaxPool", (1, 96, 36, 36), wide, kernel=(2, 2), strides=(2, 2), dilations=(1, 1), pads=(0, 0, 0, 0)
+    )
     made, _ = stages(net.graph(pool), True, 1)
     assert len(made.lowered) == 2

@@ -55,7 +55,11 @@ def test_pads_lie_outside_the_prologue() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "kernels"), [("none", [("Add",), ("Conv",), ("Mul",), ("Relu",)]), ("basic", [("Add",), ("Conv",), ("Mul",), ("Relu",)])]
+    ("level", "kernels"),
+    [
+        ("none", [("Add",), ("Conv",), ("Mul",), ("Relu",)]),
+        ("basic", [("Add",), ("Conv",), ("Mul",), ("Relu",)]),
+    ],
 )
 def test_lower_levels_leave_other_ops_alone(level: Level, kernels: list[tuple[str, ...]]) -> None:
     net, graph = add_conv_mul_relu()

@@ -138,7 +138,7 @@ class Grower:
         """A choice by a comparison of an input, which no rounding changes."""
         net, shape, a = self.net, self.net.shape(value), self.net.known[value]
         decider = net.input(*self._narrowed(shape))
-        mask = net.node("Less", [decider, net.constant(0.25)], net.shape(decider), Known(1), "bool")
+        mask = net.node("Less", [decider, net.constant(0.25)], net.shape(decider), Known(1))
         if self.chance(4):
             net.output(mask)
         other = self._other(shape)
@@ -187,7 +187,7 @@ class Grower:
             return net.node("Reshape", [value], (1,), known)
         if op == "Pad":
             pads = [self.number(0, 2) if self.chance(2) else 0 for _ in range(2 * rank)]
-            wide = [n + a + b for n, a, b in zip(shape, pads[:rank], pads[rank:], strict=True)]
+            wide = tuple(n + a + b for n, a, b in zip(shape, pads[:rank], pads[rank:], strict=True))
             if prod(wide) > LARGEST:
                 return value
             fill = self.pick(0.0, 0.5, -1.0)

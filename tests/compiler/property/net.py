@@ -75,9 +75,10 @@ class Net:
         return self.constant(self.random.uniform(-bound, bound, shape))
 
     def node(
-        self, op: str, inputs: Sequence[str], shape: Sequence[int], known: Known, dtype: str = "float32", **attrs: Attribute
-    ) -> str:  # fmt: skip
+        self, op: str, inputs: Sequence[str], shape: Sequence[int], known: Known, **attrs: Attribute
+    ) -> str:
         """The output of a new node."""
+        dtype = "bool" if op == "Less" else "float32"
         output = f"v{len(self.nodes)}"
         self.nodes.append(Node(op, tuple(inputs), output, tuple(attrs.items()), f"{op}_{len(self.nodes)}"))
         self.types[output], self.known[output] = Type(dtype, tuple(map(int, shape))), known

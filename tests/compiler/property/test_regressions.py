@@ -1,0 +1,92 @@
+"""Graphs that were once compiled wrongly, as small as the random test found them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from fusekit.compiler.fusion import LEVELS
+
+from .check import Setting, check, runnable
+from .net import EPS, Known, Net
+
+LOOSE = Known(8.0, 64 * EPS)
+"""For sums of a few dozen products of numbers up to 2."""
+
+
+def conv(
+    net: Net,
+    x: str,
+    weights: tuple[int, ...],
+    out: tuple[int, ...],
+    group: int = 1,
+    stride: tuple[int, ...] = (),
+) -> str:
+    """A convolution without pads, dilations or a bias."""
+    rank = len(out) - 2
+    return net.node(
+        "Conv", [x, net.uniform(*weights)], out, LOOSE,
+        strides=stride or (1,) * rank, dilations=(1,) * rank, pads=(0,) * (2 * rank), group=group,
+    )  # fmt: skip
+
+
+def depthwise_windows_without_overlap(net: Net) -> None:
+    """Rows that no window shares may not become lanes: the weights vary along channels."""
+    conv(net, net.input(1, 3, 7, 1), (3, 1, 3, 1), (1, 3, 2, 1), group=3, stride=(3, 1))
+
+
+def depthwise_of_columns(net: Net) -> None:
+    """Rows and columns that merge into one contiguous axis may not become lanes: the weights vary along channels."""
+    conv(net, net.input(1, 3, 7, 7), (3, 1, 3, 1), (1, 3, 5, 7), group=3)
+
+
+def product_with_a_column_for_each_batch(net: Net) -> None:
+    """A constant that varies along a batch and has one column."""
+    net.node("MatMul", [net.input(3, 2, 7), net.uniform(3, 7, 1)], (3, 2, 1), LOOSE)
+
+
+def one_row_times_a_batch_of_constants(net: Net) -> None:
+    """Only the constant varies along the batch."""
+    net.node("MatMul", [net.input(1, 9), net.uniform(3, 9, 3)], (3, 1, 3), LOOSE)
+
+
+def pad_of_a_vector(net: Net) -> None:
+    """The basic level asks whether a pad is spatial: a vector has no channels."""
+    value = net.node("ReduceSum", [net.input(1, 3)], (3,), LOOSE, axes=(0,), keepdims=0)
+    value = net.node("Pad", [value], (5,), LOOSE, pads=(0, 2), value=0.0)
+    net.node("Relu", [value], (5,), LOOSE)
+
+
+def concat_of_a_value_with_itself(net: Net) -> None:
+    """The second half is read at coordinates that lie before the value while the first half is."""
+    value = conv(net, net.input(1, 3, 7), (3, 3, 3), (1, 3, 5))
+    net.node("Concat", [value, value], (1, 6, 5), LOOSE, axis=1)
+
+
+def one_element(net: Net) -> None:
+    """Every axis has one iteration."""
+    net.node("MatMul", [net.input(1, 7), net.uniform(7, 1)], (1, 1), LOOSE)
+
+
+GRAPHS: Mapping[str, Callable[[Net], None]] = {
+    build.__name__: build
+    for build in (
+        depthwise_windows_without_overlap,
+        depthwise_of_columns,
+        product_with_a_column_for_each_batch,
+        one_row_times_a_batch_of_constants,
+        pad_of_a_vector,
+        concat_of_a_value_with_itself,
+        one_element,
+    )
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graph_that_was_once_wrong(name: str) -> None:
+    net = Net(0)
+    GRAPHS[name](net)
+    case = net.case()
+    for target in runnable()[:2]:
+        check(case, *(Setting(level, target, 1, 512) for level in LEVELS), Setting("full", target, 2))
