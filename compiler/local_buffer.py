@@ -82,18 +82,21 @@ def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, machine:
 
 
 def _panel_order(operand: Operand, stage: Stage, place: Place, axes: list[Axis]) -> list[Axis]:
-    """A row's axes, outermost first: as its source has them, but for the one that the anchor wants adjacent.
+    """A row's axes, outermost first: as its source has them, but for those that the anchor wants adjacent.
 
-    That is a window's lanes, and the channels that a contraction sums over where they are many: few are read as they come.
+    Those are its lanes, or the channels that a contraction sums over where they are many: few are read as they come.
     """
     source = addresses(operand.expr)
     axes = sorted(
         (a for a in axes if a.extent > 1),
         key=lambda a: -(source[0].map[0].coefficient(a.id) or 0) if source else 0,
     )
-    summed = [Index.of(a) for a in stage.reduce if a.extent >= MANY_CHANNELS]
-    wanted = summed if stage.anchor == "contraction" else [Index.of(axis_of(stage, place.lane))]
-    return sorted(axes, key=lambda a: operand.map[operand.axes.index(a)] in wanted)
+    index_of = dict(zip(operand.axes, operand.map, strict=True))
+    adjacent = [a for a in axes if place.lane in index_of[a].axes]
+    if not adjacent:
+        summed = [Index.of(a) for a in stage.reduce if a.extent >= MANY_CHANNELS]
+        adjacent = [a for a in axes if index_of[a] in summed]
+    return sorted(axes, key=lambda a: a in adjacent)
 
 
 def make_ring(

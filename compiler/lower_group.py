@@ -14,12 +14,12 @@ from typing import Literal
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
 from .expr import Expr, Load, loads, rewrite
-from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs
+from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs, windows_overlap
 from .graph import Type
 from .index import Axis
 from .kernel import Argument, Kernel, Local, Place, Schedule
 from .local_buffer import make_panel, make_ring
-from .schedule import in_place, schedule_stage, slides, stride
+from .schedule import in_place, reduce_order, schedule_stage, slides, stride
 from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
@@ -60,7 +60,7 @@ def lower_group(
     kept = frozenset(axis.id for axis in flat.axes) if group.rings else frozenset()
     root = schedule_stage(flat, machine, constants, None, kept)
     stages, places, locals_ = [root[0]], [root[1]], []
-    alone = len(group.stages) == 1 and _reads_in_place(*root)
+    alone = len(group.stages) == 1 and all(_reads_in_place(*root, o) for o in root[0].operands)
     tile, parallel, units = _cut(root[0], root[1], machine, threads, alone)
     for number, operand in enumerate(root[0].operands):
         bands = [
@@ -68,7 +68,7 @@ def lower_group(
             for s in group.stages[:-1]
             if s.stores[0].buffer in {load.buffer for load in loads(operand.expr)}
         ]
-        if not bands and (number > 0 or _reads_in_place(*root)):
+        if not bands and _reads_in_place(*root, operand):
             continue
         if bands:
             assert root[0].anchor in ("depthwise", "pool"), "bands are for sliding windows"
@@ -96,18 +96,16 @@ def _resized(stage: Stage, place: Place) -> Place:
     """`place` with its reduce axes in the order in which the operand now lies in memory."""
     if stage.anchor != "contraction":
         return place
-    order = sorted(stage.reduce, key=lambda axis: -stride(stage.operands[0], axis.id))
-    return replace(place, k_order=tuple(axis.id for axis in order))
+    return replace(place, k_order=tuple(axis.id for axis in reduce_order(stage, place.col)))
 
 
-def _reads_in_place(stage: Stage, place: Place) -> bool:
-    """Whether the anchor can read its first operand where it lies."""
-    if not stage.operands:
-        return True
-    operand = stage.operands[0]
+def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
+    """Whether the anchor can read an operand where it lies."""
     if stage.anchor == "contraction":
-        return isinstance(operand.expr, Load)
-    if stage.anchor in ("depthwise", "pool"):
+        return isinstance(operand.expr, Load) or (
+            operand is stage.operands[1] and not windows_overlap(stage, operand)
+        )
+    if stage.anchor in ("depthwise", "pool") and operand is stage.operands[0]:
         return in_place(operand) and (
             stride(operand, place.lane) == 1 or axis_of(stage, place.lane).extent == 1
         )

@@ -97,6 +97,8 @@ def place_stage(
 
 
 def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | None) -> tuple[Stage, Place]:
+    if forced is None and _adjacent_in_rows(stage):
+        stage, packed = replace(stage, operands=stage.operands[::-1]), False
     a, b = stage.operands
     lanes = [axis for axis in stage.axes if depends(b, axis.id) and not depends(a, axis.id)]
     if not lanes:
@@ -113,13 +115,13 @@ def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | Non
         col = inner[0] if inner else None
     else:
         col = max(inner[:2], key=lambda axis: axis.extent) if inner else None
-    others = [axis for axis in free if axis is not col and axis is not row]
+    others = [axis for axis in (*free, *lanes) if axis not in (col, row, lane, DUMMY)]
     if row is None:
         row = next((axis for axis in others if slides(a, axis.id)), others[0] if others else col)
     if row is None:
         row = replace(DUMMY, id=-3)
         stage = replace(stage, axes=(*stage.axes, row))
-    order = sorted(stage.reduce, key=lambda axis: -stride(a, axis.id))
+    order = reduce_order(stage, None if col is None else col.id)
     block = choose_block(col.extent if col is not None else 1, lane.extent, machine)
     costly = sum(cost(s.value) for s in stage.stores) > COSTLY_EPILOGUE
     outer = tuple(axis.id for axis in others if axis is not row)
@@ -127,6 +129,33 @@ def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | Non
     return stage, Place(
         outer, row.id, None if col is None else col.id, lane.id, block, k_order, packed, costly
     )
+
+
+def _adjacent_in_rows(stage: Stage) -> bool:
+    """Whether neighbours in memory, of the output and of the first operand, are neighbours in its rows: planes, as in a single convolution's ONNX layout.
+
+    Lanes then run along the rows and the operands change places.
+    """
+    a, b = stage.operands
+    own = [axis for axis in stage.axes if depends(a, axis.id) and not depends(b, axis.id)]
+    return any(
+        out_stride(stage, axis.id) == 1 and stride(a, axis.id) == 1 and axis.extent >= 8 for axis in own
+    )
+
+
+def reduce_order(stage: Stage, col: int | None) -> list[Axis]:
+    """The reduce axes of a contraction, outermost first: what slides with the columns, rows of rings, then by stride.
+
+    Steps along an axis that slides with the columns, next to each other, read what the next column reads: LLVM would load such an element once
+    and keep it in a register until the other column wants it, and there are not enough.
+    """
+    a = stage.operands[0]
+
+    def key(axis: Axis) -> tuple[bool, int]:
+        shared = any({axis.id, col} <= index.axes for index in a.map)
+        return not shared, -(stride(a, axis.id) or 1 << 40)
+
+    return sorted(stage.reduce, key=key)
 
 
 def slides(operand: Operand, axis: int) -> bool:
@@ -188,7 +217,9 @@ def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[
     if lane is None:
         lane = replace(DUMMY, id=-4)
         stage = replace(stage, axes=(*stage.axes, lane))
-    sliding = sorted((a for a in stage.axes if slides(x, a.id)), key=lambda a: stride(x, a.id))
+    sliding = sorted(
+        (a for a in stage.axes if slides(x, a.id) and a not in weighted), key=lambda a: stride(x, a.id)
+    )
     others = [a for a in stage.axes if a is not lane]
     packed = packed and weighted == [lane]
     col = (

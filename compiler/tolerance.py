@@ -1,8 +1,8 @@
 """How far an output may be from the reference: derived from the sums that lead to it, never tuned.
 
 Two float32 evaluations of a dot product of length K in different orders differ by about ``sqrt(K) * eps`` of the size of its terms (rounding
-errors as a random walk; Higham, Accuracy and Stability of Numerical Algorithms, section 2.8). Along a path of sums the relative errors add.
-A path through all of a model's anchors bounds every path; a safety factor of 4 covers growth in the ops between them.
+errors as a random walk; Higham, Accuracy and Stability of Numerical Algorithms, section 2.8). Errors of different sums are independent, so along a
+path of sums their squares add; the worst path counts. A safety factor of 4 covers growth in the ops between them.
 """
 
 from __future__ import annotations
@@ -11,24 +11,22 @@ from math import prod, sqrt
 
 import numpy as np
 
-from .graph import ANCHORS, Graph, Node
+from .graph import ANCHORS, MOVEMENT, Graph, Node
 
 EPS = float(np.finfo(np.float32).eps)
 SAFETY = 4.0
+ELEMENTWISE_ULP = 4
+"""What two implementations of an elementwise op may differ by: the bound that fusekit keeps for its own."""
 
 
 def relative_tolerance(graph: Graph, output: str) -> float:
     """Largest difference allowed in `output`, relative to its largest element."""
     producers = graph.producers()
-    done: dict[str, float] = {}
+    squares: dict[str, float] = {}
     for node in graph.nodes:
-        own = (
-            sqrt(_terms(graph, node))
-            if node.op in ANCHORS
-            else (0.0 if node.op in ("Reshape", "Transpose", "Slice", "Concat", "Pad") else 2.0)
-        )
-        done[node.output] = own + max((done.get(v, 0.0) for v in node.inputs), default=0.0)
-    return SAFETY * EPS * max(1.0, done.get(output, 0.0)) if output in producers else 0.0
+        own = _terms(graph, node) if node.op in ANCHORS else 0 if node.op in MOVEMENT else ELEMENTWISE_ULP**2
+        squares[node.output] = own + max((squares.get(v, 0.0) for v in node.inputs), default=0.0)
+    return SAFETY * EPS * sqrt(max(1.0, squares.get(output, 0.0))) if output in producers else 0.0
 
 
 def _terms(graph: Graph, node: Node) -> int:

@@ -20,8 +20,8 @@ from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
 from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all, zero_or
 
-STRAIGHT = {"broadcast": 12, "lane": 4}
-"""Inner reduce axes up to this many steps together are straight code, by how a multiply-add reads its scalar. The outermost stays a loop: without one, LLVM would move the weights of
+STRAIGHT = 4
+"""Inner reduce axes up to this many steps together are straight code. The outermost stays a loop: without one, LLVM would move the weights of
 all steps out of the loop over columns and spill them."""
 
 
@@ -138,9 +138,8 @@ class _Micro:
         axes = [axis_of(self.stage, number) for number in self.place.k_order]
         if not axes:
             return self._steps(places, parts, Coord.at(0), None, [0], sums)
-        limit = STRAIGHT[self.low.emitter.target.machine.a_form]
-        straight, unroll = len(axes) - 1, self._unroll(places, axes[-1], limit)
-        while unroll > 1 and straight > 1 and prod(axis.extent for axis in axes[straight - 1 :]) <= limit:
+        straight = len(axes) - 1
+        while straight > 1 and prod(axis.extent for axis in axes[straight - 1 :]) <= STRAIGHT:
             straight -= 1
 
         def level(depth: int, fixed: dict[int, Coord], k: Coord, sums: Sequence[Value]) -> list[Value]:
@@ -156,7 +155,7 @@ class _Micro:
                     sums = inner(Coord.at(i), sums)
                 return list(sums)
             here = [Point({**p.coords, **fixed}) for p in places]
-            step = unroll if depth == 0 or axis.extent > limit or unroll == 1 else axis.extent
+            step = self.place.block.unroll if depth == 0 or axis.extent > STRAIGHT else axis.extent
 
             def run(i: Coord, carried: Sequence[Value], steps: int) -> list[Value]:
                 return self._steps(
@@ -173,18 +172,6 @@ class _Micro:
             return run(Coord.at(main), sums, axis.extent - main) if main < axis.extent else list(sums)
 
         return level(0, {}, Coord.at(0), sums)
-
-    def _unroll(self, places: list[Point], inner: Axis, limit: int) -> int:
-        """Steps of the innermost axis per iteration: one where they would read what the next column reads.
-
-        LLVM would load such an element once, keep it for the other column and spill.
-        """
-        a = self.stage.operands[0].inlined()
-        if self.place.col is None or len(places) == 1 or not isinstance(a, Load) or inner.extent > limit:
-            return self.place.block.unroll
-        step, next_column = a.map[0].coefficient(inner.id), a.map[0].coefficient(self.place.col)
-        overlap = step and next_column and abs(next_column) < abs(step) * inner.extent
-        return 1 if overlap else self.place.block.unroll
 
     def _steps(
         self,

@@ -5,7 +5,9 @@ Machine code depends on LLVM's version and is held to what it must contain.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,7 +27,7 @@ def model(tmp_path: Path) -> Path:
     """An addition, a 1x1 convolution, a hard swish and a second output: a prologue, an anchor and an epilogue."""
     random = np.random.default_rng(1)
     constants = {
-        "offset": np.float32([0.5, 0.25, -0.5, 1.0]).reshape(4, 1, 1),
+        "offset": np.array([0.5, 0.25, -0.5, 1.0], np.float32).reshape(4, 1, 1),
         "weights": random.uniform(-1, 1, (8, 4, 1, 1)).astype(np.float32),
         "bias": np.arange(8, dtype=np.float32),
     }
@@ -35,24 +37,49 @@ def model(tmp_path: Path) -> Path:
         helper.make_node("HardSwish", ["product"], ["y"], "activation"),
         helper.make_node("GlobalAveragePool", ["y"], ["mean"], "mean"),
     ]
+    return _saved(tmp_path, nodes, [1, 4, 3, 5], ["y", "mean"], constants)
+
+
+@pytest.fixture
+def relu(tmp_path: Path) -> Path:
+    """One ReLU over five elements, whose code fits a page."""
+    return _saved(tmp_path, [helper.make_node("Relu", ["x"], ["y"], "relu")], [5], ["y"], {})
+
+
+def _saved(
+    folder: Path,
+    nodes: Sequence[onnx.NodeProto],
+    shape: Sequence[int],
+    outputs: Sequence[str],
+    constants: Mapping[str, np.ndarray[Any, Any]],
+) -> Path:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 4, 3, 5])],
-        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("y", "mean")],
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs],
         [numpy_helper.from_array(data, name) for name, data in constants.items()],
     )
-    path = tmp_path / "tiny.onnx"
+    path = folder / "tiny.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "asm"])
-def test_text_is_the_golden_one(stage: str, model: Path, request: pytest.FixtureRequest) -> None:
-    got, path = dump(model, OPTIONS, stage), GOLDEN / f"tiny.{stage}.txt"
+def expect(got: str, name: str, request: pytest.FixtureRequest) -> None:
+    """AssertionError where `got` is not the golden text `name`."""
+    path = GOLDEN / name
     if request.config.getoption("--update-golden", default=False):
         path.write_text(got, encoding="utf-8")
     assert got == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("llvm", "asm")])
+def test_text_is_the_golden_one(stage: str, model: Path, request: pytest.FixtureRequest) -> None:
+    expect(dump(model, OPTIONS, stage), f"tiny.{stage}.txt", request)
+
+
+def test_llvm_text_is_the_golden_one(relu: Path, request: pytest.FixtureRequest) -> None:
+    expect(dump(relu, OPTIONS, "llvm"), "relu.llvm.txt", request)
 
 
 def test_assembly_multiplies_by_lane_and_calls_nothing(model: Path) -> None:

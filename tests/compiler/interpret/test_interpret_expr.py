@@ -178,3 +178,18 @@ def test_a_loader_of_the_wrong_type_is_caught() -> None:
 
 def test_constants_have_their_type() -> None:
     assert evaluate(Const("int32", 7), lambda node, axis: no_axis(0), no_axis).dtype == np.int32
+
+
+def test_outside_of_a_guard_is_not_read_where_the_guard_holds() -> None:
+    index = Index.of(X)
+    first = Load("float32", "first", (index,))
+    second = Load("float32", "second", (index + -2,))
+    joined = guard((Bound(index, 0, 2),), first, second)
+    arrays = {"first": floats(1, 2), "second": floats(3, 4, 5)}
+
+    def load(node: Load, axis: Any) -> Array:
+        where = node.map[0].evaluate(axis)
+        assert where.min() >= 0
+        return np.asarray(arrays[node.buffer][where])
+
+    np.testing.assert_array_equal(evaluate(joined, load, lambda _: np.arange(5)), floats(1, 2, 3, 4, 5))

@@ -22,33 +22,46 @@ from fusekit.compiler.target import Target
 
 Array = np.ndarray[Any, Any]
 
-GUARD = 256
-"""Bytes between two parts of memory, all bits set: NaN to whoever reads them, and checked for writes."""
+PAGE = mmap.PAGESIZE
+GUARD = 16 * PAGE
+"""Bytes that nobody may touch, before and after every part of memory."""
+SLACK = 0xFF
+"""Every byte around a part up to the next page: NaN to whoever reads it, and checked for writes."""
 
 
 def run_machine_code(graph: Graph, plan: Plan, threads: int, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """The outputs of `graph` by name. AssertionError where the code crashes or writes outside its memory.
+    """The outputs of `graph` by name. AssertionError where the code crashes, writes outside its memory, or strays far outside it.
 
-    Threads run one after the other, the last one first: no unit may need what an earlier unit left behind.
+    It runs twice: with every part of memory behind an unmapped page, and with every part before one. Threads run one after the other, the
+    last one first: no unit may need what an earlier unit left behind.
     """
-    contents = [
-        np.full(plan.arena_bytes, 0xFF, np.uint8),
-        np.frombuffer(plan.weights, np.uint8),
-        *(np.full(plan.scratch_bytes, 0xFF, np.uint8) for _ in range(threads)),
-        *(np.ascontiguousarray(feeds[name]).reshape(-1).view(np.uint8) for name in graph.inputs),
-        *(np.full(graph.types[name].nbytes, 0xFF, np.uint8) for name in graph.outputs),
+    behind, before = (_run(graph, plan, threads, feeds, at_end) for at_end in (False, True))
+    for name in graph.outputs:
+        assert np.array_equal(behind[name], before[name], equal_nan=True), (
+            f"{name} depends on where memory lies"
+        )
+    return behind
+
+
+def _run(
+    graph: Graph, plan: Plan, threads: int, feeds: Mapping[str, Array], at_end: bool
+) -> dict[str, Array]:
+    parts = [
+        _Part("arena", np.full(plan.arena_bytes, 0xFF, np.uint8), at_end, 64),
+        _Part("weights", np.frombuffer(plan.weights, np.uint8), at_end, 64, read_only=True),
+        *(_Part("scratch", np.full(plan.scratch_bytes, 0xFF, np.uint8), at_end, 64) for _ in range(threads)),
+        *(_Part(name, _bytes_of(feeds[name]), at_end, read_only=True) for name in graph.inputs),
+        *(_Part(name, np.full(graph.types[name].nbytes, 0xFF, np.uint8), at_end) for name in graph.outputs),
     ]
-    memory = _Memory(contents)
-    first_input, first_output = 2 + threads, 2 + threads + len(graph.inputs)
-    base = {"arena": 0, "weights": 1, "input": first_input, "output": first_output}
+    base = {"arena": 0, "weights": 1, "input": 2 + threads, "output": 2 + threads + len(graph.inputs)}
     calls = []
     for step in plan.steps:
         kernel = step.lowered.kernel
-        pointers = [memory.address(base[p.where] + p.number) + p.offset for p in step.arguments]
+        pointers = [parts[base[p.where] + p.number].address + p.offset for p in step.arguments]
         table = (ctypes.c_void_p * len(pointers))(*pointers)
         for thread in reversed(range(threads)):
             begin, end = (kernel.schedule.units * number // threads for number in (thread, thread + 1))
-            calls.append((_function(kernel), table, memory.address(2 + thread), begin, end))
+            calls.append((_function(kernel), table, parts[2 + thread].address, begin, end))
     child = os.fork()
     if child == 0:
         for function, table, scratch, begin, end in calls:
@@ -56,53 +69,57 @@ def run_machine_code(graph: Graph, plan: Plan, threads: int, feeds: Mapping[str,
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status == 0, f"machine code ended with {signal.Signals(os.WTERMSIG(status)).name}"
-    memory.check([f"{i}" for i in range(len(contents))], read_only=(1, *range(first_input, first_output)))
-    return {
-        name: memory.content(first_output + number)
-        .view(graph.types[name].dtype)
-        .reshape(graph.types[name].shape)
-        .copy()
-        for number, name in enumerate(graph.outputs)
-    }
+    for part in parts:
+        part.check()
+    results = {}
+    for name, part in zip(graph.outputs, parts[base["output"] :], strict=True):
+        type_ = graph.types[name]
+        results[name] = part.content.copy().view(type_.dtype).reshape(type_.shape)
+    return results
 
 
-class _Memory:
-    """Parts of one shared mapping, each on a cache line and with a guard before and after."""
-
-    def __init__(self, contents: list[Array]) -> None:
-        self.contents = contents
-        self.starts, at = [], GUARD
-        for content in contents:
-            self.starts.append(at)
-            at = (at + content.size + GUARD + 63) // 64 * 64
-        self.whole = np.frombuffer(mmap.mmap(-1, at), np.uint8)
-        self.whole[:] = 0xFF
-        for number, content in enumerate(contents):
-            self.content(number)[:] = content
-
-    def address(self, number: int) -> int:
-        """Address of the first byte of a part."""
-        return int(self.whole.ctypes.data) + self.starts[number]
-
-    def content(self, number: int) -> Array:
-        """The bytes of a part as they are now."""
-        start = self.starts[number]
-        return self.whole[start : start + self.contents[number].size]
-
-    def check(self, names: list[str], read_only: tuple[int, ...]) -> None:
-        """AssertionError where guards or read-only parts have changed."""
-        ends = [0, *(s + c.size for s, c in zip(self.starts, self.contents, strict=True))]
-        for number, (end, start) in enumerate(zip(ends, [*self.starts, self.whole.size], strict=True)):
-            changed = np.flatnonzero(self.whole[end:start] != 0xFF)
-            assert not changed.size, (
-                f"machine code wrote {changed[0]} bytes after the end of part {number - 1}"
-            )
-        for number in read_only:
-            assert (self.content(number) == self.contents[number]).all(), (
-                f"machine code wrote into read-only part {names[number]}"
-            )
+def _bytes_of(array: Array) -> Array:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
+class _Part:
+    """Shared memory that starts on a page, or ends on one as nearly as its alignment allows, between pages that may not be touched."""
+
+    def __init__(
+        self, name: str, content: Array, at_end: bool, alignment: int = 4, read_only: bool = False
+    ) -> None:
+        self.name, self.initial, self.read_only = name, content, read_only
+        size = max(1, -(-content.size // PAGE)) * PAGE
+        memory = np.frombuffer(mmap.mmap(-1, size + 2 * GUARD), np.uint8)
+        for start in (0, GUARD + size):
+            failed = _libc.mprotect(ctypes.c_void_p(memory.ctypes.data + start), ctypes.c_size_t(GUARD), 0)
+            assert not failed, "no protection for the guards"
+        self.pages = memory[GUARD : GUARD + size]
+        self.pages[:] = SLACK
+        self.start = (size - content.size) // alignment * alignment if at_end else 0
+        self.content[:] = content
+
+    @property
+    def content(self) -> Array:
+        """The bytes as they are now."""
+        return self.pages[self.start : self.start + self.initial.size]
+
+    @property
+    def address(self) -> int:
+        """Address of the first byte."""
+        return int(self.pages.ctypes.data) + self.start
+
+    def check(self) -> None:
+        """AssertionError where bytes around the part, or a read-only part, have changed."""
+        end = self.start + self.initial.size
+        around = np.concatenate([self.pages[: self.start], self.pages[end:]])
+        assert (around == SLACK).all(), f"machine code wrote outside {self.name}"
+        assert not self.read_only or (self.content == self.initial).all(), (
+            f"machine code wrote into {self.name}"
+        )
+
+
+_libc = ctypes.CDLL(None)
 _functions: dict[str, Any] = {}
 
 

@@ -31,6 +31,12 @@ def conv(
     )  # fmt: skip
 
 
+def pool(net: Net, x: str, out: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...]) -> str:
+    """A max pool without pads and dilations."""
+    ones, zeros = (1,) * len(kernel), (0,) * (2 * len(kernel))
+    return net.node("MaxPool", [x], out, LOOSE, kernel=kernel, strides=strides, dilations=ones, pads=zeros)
+
+
 def depthwise_windows_without_overlap(net: Net) -> None:
     """Rows that no window shares may not become lanes: the weights vary along channels."""
     conv(net, net.input(1, 3, 7, 1), (3, 1, 3, 1), (1, 3, 2, 1), group=3, stride=(3, 1))
@@ -41,6 +47,12 @@ def depthwise_of_columns(net: Net) -> None:
     conv(net, net.input(1, 3, 7, 7), (3, 1, 3, 1), (1, 3, 5, 7), group=3)
 
 
+def groups_of_one_output(net: Net) -> None:
+    """A channel that moves in steps of its group's inputs slides, but may not become columns: the weights vary along it."""
+    value = conv(net, net.input(1, 3, 7, 7), (4, 3, 1, 1), (1, 4, 7, 7))
+    conv(net, value, (2, 2, 3, 3), (1, 2, 5, 5), group=2)
+
+
 def product_with_a_column_for_each_batch(net: Net) -> None:
     """A constant that varies along a batch and has one column."""
     net.node("MatMul", [net.input(3, 2, 7), net.uniform(3, 7, 1)], (3, 2, 1), LOOSE)
@@ -49,6 +61,24 @@ def product_with_a_column_for_each_batch(net: Net) -> None:
 def one_row_times_a_batch_of_constants(net: Net) -> None:
     """Only the constant varies along the batch."""
     net.node("MatMul", [net.input(1, 9), net.uniform(3, 9, 3)], (3, 1, 3), LOOSE)
+
+
+def pool_of_rows_in_strided_columns(net: Net) -> None:
+    """Columns that a stride walks may not become lanes of contiguous loads."""
+    value = conv(net, net.input(1, 3, 7, 7), (1, 3, 1, 1), (1, 1, 7, 7))
+    pool(net, value, (1, 1, 5, 4), kernel=(3, 1), strides=(1, 2))
+
+
+def band_of_columns(net: Net) -> None:
+    """Columns that no window slides over stay columns: the ring's rows are counted in rows."""
+    value = conv(net, net.input(1, 3, 7, 7), (3, 3, 1, 1), (1, 3, 7, 7))
+    conv(net, value, (3, 1, 3, 1), (1, 3, 5, 7), group=3)
+
+
+def band_into_a_pool_of_columns(net: Net) -> None:
+    """Channels are the lanes of a ring, though columns are contiguous in the output."""
+    value = conv(net, net.input(1, 3, 7, 7), (3, 3, 1, 1), (1, 3, 7, 7))
+    pool(net, value, (1, 3, 5, 7), kernel=(3, 1), strides=(1, 1))
 
 
 def pad_of_a_vector(net: Net) -> None:
@@ -74,8 +104,12 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
     for build in (
         depthwise_windows_without_overlap,
         depthwise_of_columns,
+        groups_of_one_output,
         product_with_a_column_for_each_batch,
         one_row_times_a_batch_of_constants,
+        pool_of_rows_in_strided_columns,
+        band_of_columns,
+        band_into_a_pool_of_columns,
         pad_of_a_vector,
         concat_of_a_value_with_itself,
         one_element,

@@ -1,0 +1,47 @@
+"""Random graphs as ONNX files through the importer, the linker and the crew: what a person compiles is what the stages computed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+import fusekit
+
+from .net import Case
+from .onnx_model import model_of, reference
+from .test_random_graphs import EXAMPLES, cases
+
+
+@pytest.mark.parametrize("anchor", ["conv", "matmul", "reduce", "chain", "fork"])
+def test_loaded_model_computes_what_onnxruntime_does(anchor: str) -> None:
+    @settings(
+        max_examples=max(1, EXAMPLES // 10),
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )
+    @given(
+        case=cases(anchor), threads=st.sampled_from((1, 2)), level=st.sampled_from(("full", "basic", "none"))
+    )
+    def agree(case: Case, threads: int, level: str) -> None:
+        note(f"{level}, {threads} threads\n{case}")
+        want = reference(case.graph, case.feeds)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "random.onnx")
+            onnx.save(model_of(case.graph), path)
+            bundle = fusekit.compile(path, fusion=level, threads=threads)
+        with fusekit.load(bundle) as model:
+            got = model.run(case.feeds)
+        for name, expected in want.items():
+            assert (got[name].dtype, got[name].shape) == (expected.dtype, expected.shape)
+            np.testing.assert_allclose(got[name], expected, rtol=0, atol=case.tolerances[name], err_msg=name)
+
+    agree()
