@@ -96,12 +96,13 @@ def inline_plain_operands(stage: Stage) -> Stage:
 
 
 def windows_overlap(stage: Stage, operand: Operand) -> bool:
-    """Whether outputs share elements of the operand along an axis: overlapping windows."""
+    """Whether outputs share elements of the operand along an axis: overlapping windows, or padded ones, whose bounds are the window's."""
     reduced = {axis.id for axis in stage.reduce}
     for index in operand.map:
         outer = [t for t in index.terms if not (Index(0, (t,)).axes & reduced)]
         inner = Index(0, tuple(t for t in index.terms if Index(0, (t,)).axes & reduced))
-        if outer and inner.terms and min(abs(t.scale) for t in outer) <= inner.range[1]:
+        padded = isinstance(operand.expr, Guard)
+        if outer and inner.terms and (padded or min(abs(t.scale) for t in outer) <= inner.range[1]):
             return True
     return False
 

@@ -4,11 +4,14 @@ The op set is the canonical one that the passes leave behind:
 
 - every op of `elementwise.TABLE`, with ONNX (numpy) broadcasting;
 - ``Conv`` (x, w[, b]) with ``strides``, ``dilations``, ``pads`` (begins then ends) and ``group``;
+- ``ConvTranspose`` (x, w[, b]) with ``strides``, ``dilations``, ``pads`` and ``group``; output padding is in the output's shape;
 - ``MatMul`` (a, b), numpy semantics;
 - ``MaxPool``, ``AveragePool`` (x) with ``kernel``, ``strides``, ``dilations``, ``pads`` and, for the average, ``count_include_pad``;
 - ``ReduceSum``, ``ReduceMean``, ``ReduceMax``, ``ReduceMin`` (x) with ``axes`` and ``keepdims``;
 - ``Reshape`` (x), ``Transpose`` (x; ``perm``), ``Pad`` (x; ``pads`` begins then ends, ``value``), ``Slice`` (x; ``starts``, ``steps``),
-  ``Concat`` (x…; ``axis``), ``Expand`` (x): data movement, whose sizes are in the output's type.
+  ``Concat`` (x…; ``axis``), ``Expand`` (x): data movement, whose sizes are in the output's type;
+- ``Resize`` (x; ``mode`` nearest or linear, ``coordinates`` half_pixel, asymmetric, align_corners or pytorch_half_pixel, ``rounding`` floor, ceil,
+  round_prefer_floor or round_prefer_ceil, ``scales`` one float a dimension): ONNX's sampling grids.
 """
 
 from __future__ import annotations

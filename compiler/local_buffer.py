@@ -43,9 +43,9 @@ def _own_row(operand: Operand, place: Place) -> Axis:
 def _window_rows(operand: Operand, place: Place, tile: int, row: Axis) -> tuple[int, bool]:
     """(rows that a tile reads, whether tiles share some)."""
     index = operand.map[operand.axes.index(row)]
-    scale = index.coefficient(place.row) or 1
+    scale = index.coefficient(place.row) or 0
     rest = Index(0, tuple(t for t in index.terms if place.row not in Index(0, (t,)).axes)).range[1]
-    return (tile - 1) * scale + rest + 1, rest >= scale
+    return (tile - 1) * scale + rest + 1, 0 < scale <= rest
 
 
 def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, machine: Machine) -> Made:
@@ -67,7 +67,8 @@ def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, machine:
     if shared:
         address = address + (Index.of(row) % rows) * row_size
     else:
-        scale = operand.map[operand.axes.index(row)].coefficient(place.row) or 1
+        scale = operand.map[operand.axes.index(row)].coefficient(place.row)
+        assert scale is not None, "rows of a panel are plain multiples of the root's"
         address = address + Index.of(row) * row_size + Index.of(TILE) * (-row_size * scale)
     name = "panel"
     local = Local(name, operand.expr.dtype, rows * row_size, "ring" if shared else "panel")

@@ -21,19 +21,21 @@ _ARMV8_2 = f"{_ARMV8_0} asimddp asimdhp asimdrdm atomics dcpop fphp lrcpc"
 
 @dataclass(frozen=True)
 class EmulatedCpu:
-    """A CPU that QEMU knows: its name there, its part number and the features that Linux lists for it."""
+    """A CPU: its name, its part number, the features that Linux lists for it, and what QEMU is told to be."""
 
     name: str
     part: str
     features: str
+    qemu: str
 
 
 _CPUS = (
-    EmulatedCpu("cortex-a53", "0xd03", _ARMV8_0),
-    EmulatedCpu("cortex-a55", "0xd05", _ARMV8_2),
-    EmulatedCpu("cortex-a72", "0xd08", _ARMV8_0),
-    EmulatedCpu("cortex-a76", "0xd0b", _ARMV8_2),
-    EmulatedCpu("neoverse-n1", "0xd0c", _ARMV8_2),
+    EmulatedCpu("cortex-a53", "0xd03", _ARMV8_0, "cortex-a53"),
+    # the A76 has the A55's instructions, and QEMU before 8.2 has no A55
+    EmulatedCpu("cortex-a55", "0xd05", _ARMV8_2, "cortex-a76"),
+    EmulatedCpu("cortex-a72", "0xd08", _ARMV8_0, "cortex-a72"),
+    EmulatedCpu("cortex-a76", "0xd0b", _ARMV8_2, "cortex-a76"),
+    EmulatedCpu("neoverse-n1", "0xd0c", _ARMV8_2, "neoverse-n1"),
 )
 CPU_OF_TARGET = {cpu.name: cpu for cpu in _CPUS} | {"rpi3": _CPUS[0], "rpi4": _CPUS[2], "rpi5": _CPUS[3]}
 
@@ -72,7 +74,7 @@ class EmulatedDevice(LocalDevice):
         command = super()._command(argv, cwd)
         if not _is_aarch64_program(Path(command[0])):
             return command
-        return [find_qemu(self.name), "-cpu", self._cpu.name, *command]
+        return [find_qemu(self.name), "-cpu", self._cpu.qemu, *command]
 
 
 def find_qemu(device: str) -> str:

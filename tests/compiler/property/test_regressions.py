@@ -81,6 +81,16 @@ def band_into_a_pool_of_columns(net: Net) -> None:
     pool(net, value, (1, 3, 5, 7), kernel=(3, 1), strides=(1, 1))
 
 
+def padded_windows_without_overlap(net: Net) -> None:
+    """Taps of a padded window are decided column by column, also where no two windows share an element."""
+    value = conv(net, net.input(1, 3, 7, 7), (3, 3, 1, 1), (1, 3, 7, 7))
+    weights = net.uniform(3, 1, 1, 3)
+    net.node(
+        "Conv", [value, weights], (1, 3, 7, 3), LOOSE,
+        strides=(1, 3), dilations=(1, 1), pads=(0, 0, 0, 2), group=3,
+    )  # fmt: skip
+
+
 def pad_of_a_vector(net: Net) -> None:
     """The basic level asks whether a pad is spatial: a vector has no channels."""
     value = net.node("ReduceSum", [net.input(1, 3)], (3,), LOOSE, axes=(0,), keepdims=0)
@@ -110,6 +120,7 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
         pool_of_rows_in_strided_columns,
         band_of_columns,
         band_into_a_pool_of_columns,
+        padded_windows_without_overlap,
         pad_of_a_vector,
         concat_of_a_value_with_itself,
         one_element,
