@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .expr import Const, Guard, Load, loads
+from .expr import Const, Expr, Guard, Load, loads
 from .flatten import windows_overlap
 from .fusion import Fused
 from .graph import Graph, Type
+from .index import Box, Index
 from .schedule import classify
-from .stage import Decision, Group, Stage
+from .stage import Decision, Group, Operand, Stage
 from .target import Machine, Target
 
 
@@ -22,7 +23,7 @@ def form_bands(graph: Graph, fused: Fused, target: Target) -> Fused:
     groups = list(fused.groups)
     ledger = list(fused.ledger)
     for consumer in fused.groups:
-        value = _window_input(consumer)
+        value = _window_input(consumer, graph)
         producer = next((g for g in groups if value in g.writes()), None) if value else None
         if producer is None or producer is consumer or consumer not in groups:
             continue
@@ -38,22 +39,34 @@ def form_bands(graph: Graph, fused: Fused, target: Target) -> Fused:
     return replace(fused, groups=tuple(groups), ledger=tuple(ledger))
 
 
-def _window_input(group: Group) -> str | None:
+def _window_input(group: Group, graph: Graph) -> str | None:
     """The value that a group's window slides over, where it is read in place; None where there is none."""
     if len(group.stages) > 1 or not group.root.operands:
         return None
-    expr = group.root.operands[0].expr
+    expr: Expr = group.root.operands[0].expr
+    box: Box = ()
     if isinstance(expr, Guard) and isinstance(expr.outside, Const):
-        expr = expr.inside
+        box, expr = expr.box, expr.inside
     slides = windows_overlap(group.root, group.root.operands[0])
     if (
         classify(group.root) not in ("depthwise", "pool")
         or not slides
         or not isinstance(expr, Load)
         or len(expr.map) != 4
+        or not _reads_as_made(group.root.operands[0], expr, box, graph.types[expr.buffer].shape)
     ):
         return None
     return expr.buffer
+
+
+def _reads_as_made(operand: Operand, load: Load, box: Box, shape: tuple[int, ...]) -> bool:
+    """Whether a window reads a value of that shape itself with pads around it, not a part of it or in another order."""
+    for axis, index, extent in zip(operand.axes, load.map, shape, strict=True):
+        bounds = [(b.index, b.lo, b.hi) for b in box if axis.id in b.index.axes]
+        whole = (Index.of(axis), -index.const, extent - index.const)
+        if index.const > 0 or index != Index.of(axis) + index.const or any(b != whole for b in bounds):
+            return False
+    return True
 
 
 def _obstacle(

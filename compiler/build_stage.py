@@ -8,10 +8,12 @@ from math import prod
 
 import numpy as np
 
+from ..errors import UserError
 from .elementwise import TABLE
 from .expr import Expr, Load, const, guard, op, substitute
 from .graph import Graph, Node, Type
 from .index import Axis, Bound, Index, Map, flatten, unflatten
+from .resize import resize
 from .stage import Combine, Operand, Stage
 
 OWN = 100
@@ -133,8 +135,13 @@ def _expand(values: Values, node: Node, where: Map) -> Expr:
     return values.broadcast(node.inputs[0], where)
 
 
+def _resize(values: Values, node: Node, where: Map) -> Expr:
+    return resize(lambda at: values.at(node.inputs[0], at), values, node, where)
+
+
 MOVES: Mapping[str, Callable[[Values, Node, Map], Expr]] = {
     "Reshape": _reshape, "Transpose": _transpose, "Pad": _pad, "Slice": _slice, "Concat": _concat, "Expand": _expand,
+    "Resize": _resize,
 }  # fmt: skip
 
 
@@ -200,6 +207,61 @@ def _conv(values: Values, node: Node) -> Anchored:
     init = values.at(node.inputs[2], (channel_out,)) if len(node.inputs) > 2 else None
     stage = Stage("contraction", (n, g, oc, *spatial), (ic, *kernel), "sum", (data, weight), init, ())
     return Anchored(stage, (Index.of(n), channel_out, *(Index.of(a) for a in spatial)))
+
+
+def _conv_transpose(values: Values, node: Node) -> Anchored:
+    """By phases: output position ``stride * o + r`` sums over the taps that reach it, ``k = (r + pad) % stride + stride * t``.
+
+    Each phase r is an ordinary convolution over t, read at ``o + (r + pad) // stride - t``.
+    """
+    x, w = node.inputs[:2]
+    shape, out = values.type(x).shape, values.type(node.output).shape
+    groups = node.attr("group")
+    assert isinstance(groups, int)
+    strides, dilations, pads = node.ints("strides"), node.ints("dilations"), node.ints("pads")
+    kernel, rank = values.type(w).shape[2:], len(out) - 2
+    if any(d > 1 and s > 1 for d, s in zip(dilations, strides, strict=True)):
+        raise UserError(
+            f"ConvTranspose, node {node.name}: dilations together with strides are not supported; give it one of them"
+        )
+    taps = [-(-k // s) for k, s in zip(kernel, strides, strict=True)]
+    n, g, oc = Axis(0, out[0]), Axis(1, groups), Axis(2, out[1] // groups)
+    spatial = tuple(Axis(3 + i, out[2 + i] // strides[i]) for i in range(rank))
+    phase = tuple(Axis(6 + i, strides[i]) for i in range(rank))
+    ic, tap = Axis(10, shape[1] // groups), tuple(Axis(11 + i, taps[i]) for i in range(rank))
+    channel_in = Index.of(g) * ic.extent + Index.of(ic)
+    channel_out = Index.of(g) * oc.extent + Index.of(oc)
+    where, kernels, lead = [], [], []
+    for i in range(rank):
+        first = Index.of(phase[i]) + pads[i]
+        lead.append((taps[i] - 1) * dilations[i])
+        where.append(Index.of(spatial[i]) + first // strides[i] + Index.of(tap[i]) * dilations[i])
+        kernels.append(first % strides[i] + (taps[i] - 1) * strides[i] + Index.of(tap[i]) * -strides[i])
+    own = dimensions((*shape[:2], *(index.range[1] + 1 for index in where)), OWN)
+    at = tuple(Index.of(axis) for axis in own)
+    box = tuple(Bound(at[2 + i], lead[i], lead[i] + shape[2 + i]) for i in range(rank))
+    inside = values.at(x, (*at[:2], *(at[2 + i] + -lead[i] for i in range(rank))))
+    data = Operand(own, guard(box, inside, const(0.0, inside.dtype)), (Index.of(n), channel_in, *where))
+    weight = _phase_weights(values, w, tuple(t * s for t, s in zip(taps, strides, strict=True)))
+    weight_axes = dimensions(weight.shape, OWN)
+    weight_expr = values_load(f"{w}/phases", values, tuple(Index.of(a) for a in weight_axes))
+    weights = Operand(weight_axes, weight_expr, (channel_in, Index.of(oc), *kernels))
+    init = values.at(node.inputs[2], (channel_out,)) if len(node.inputs) > 2 else None
+    stage = Stage("contraction", (n, g, oc, *spatial, *phase), (ic, *tap), "sum", (data, weights), init, ())
+    result = tuple(Index.of(o) * s + Index.of(r) for o, r, s in zip(spatial, phase, strides, strict=True))
+    return Anchored(stage, (Index.of(n), channel_out, *result))
+
+
+def _phase_weights(values: Values, w: str, kernel: tuple[int, ...]) -> np.ndarray:
+    """The weights with the kernel rounded up to whole strides by zeros, as a constant of their own."""
+    constant = values.graph.constants.get(w)
+    if constant is None:
+        raise UserError(
+            f"ConvTranspose with computed weights {w} is not supported: make the weights an initializer"
+        )
+    pads = [(0, 0), (0, 0), *((0, to - have) for to, have in zip(kernel, constant.shape[2:], strict=True))]
+    values.extra[f"{w}/phases"] = np.pad(constant, pads)
+    return values.extra[f"{w}/phases"]
 
 
 def _matmul(values: Values, node: Node) -> Anchored:
@@ -316,6 +378,6 @@ def _reduce(values: Values, node: Node) -> Anchored:
 
 
 BUILDERS: Mapping[str, Callable[[Values, Node], Anchored]] = {
-    "Conv": _conv, "MatMul": _matmul, "MaxPool": _pool, "AveragePool": _pool,
+    "Conv": _conv, "ConvTranspose": _conv_transpose, "MatMul": _matmul, "MaxPool": _pool, "AveragePool": _pool,
     "ReduceSum": _reduce, "ReduceMean": _reduce, "ReduceMax": _reduce, "ReduceMin": _reduce,
 }  # fmt: skip

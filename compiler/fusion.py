@@ -19,7 +19,7 @@ import numpy as np
 from .build_stage import MOVES, Anchored, Values, build_stage, dimensions, identity, reshape_map
 from .elementwise import TABLE
 from .expr import Acc, Expr
-from .graph import Graph, Node
+from .graph import MOVEMENT, Graph, Node
 from .index import Map
 from .stage import Decision, Group, Stage, Store
 
@@ -254,7 +254,7 @@ class _Fusion:
                 return True
         if self.level != "full":
             return False
-        if node.op == "Concat" or (len(readers) > 1 and node.op not in MOVES):
+        if node.op == "Concat" or (len(readers) > 1 and node.op not in MOVEMENT):
             self._cut(node, "it has several readers")
             return False
         if any(reader.op in ("Concat",) for reader in readers):

@@ -26,7 +26,7 @@ Attribute = int | float | str | tuple[int, ...] | tuple[float, ...]
 
 MOVEMENT = frozenset({"Reshape", "Transpose", "Pad", "Slice", "Concat", "Expand"})
 REDUCTIONS = frozenset({"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"})
-ANCHORS = frozenset({"Conv", "MatMul", "MaxPool", "AveragePool"}) | REDUCTIONS
+ANCHORS = frozenset({"Conv", "ConvTranspose", "MatMul", "MaxPool", "AveragePool"}) | REDUCTIONS
 
 
 def item_bytes(dtype: str) -> int:

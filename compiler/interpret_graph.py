@@ -105,6 +105,31 @@ def _conv(node: Node, type_: Type, inputs: list[Array]) -> Array:
     return result
 
 
+def _conv_transpose(node: Node, type_: Type, inputs: list[Array]) -> Array:
+    x, w = (a.astype(np.float64) for a in inputs[:2])
+    group, strides, dilations, pads = (
+        _integer(node, "group"),
+        *(node.ints(key) for key in ("strides", "dilations", "pads")),
+    )
+    out, kernel, spatial = type_.shape[2:], w.shape[2:], x.shape[2:]
+    reach = [
+        (n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(spatial, strides, kernel, dilations, strict=True)
+    ]
+    sizes = [max(r, p + n) for r, p, n in zip(reach, pads, out, strict=False)]
+    total = np.zeros((*type_.shape[:2], *sizes))
+    columns = x.reshape(len(x), group, -1, int(np.prod(spatial)))
+    weights = w.reshape(group, -1, *w.shape[1:])
+    for tap in np.ndindex(*kernel):
+        matrix = weights[(..., *tap)].swapaxes(1, 2)
+        window = tuple(
+            slice(t * d, t * d + s * (n - 1) + 1, s)
+            for t, d, s, n in zip(tap, dilations, strides, spatial, strict=True)
+        )
+        total[(slice(None), slice(None), *window)] += (matrix @ columns).reshape(*type_.shape[:2], *spatial)
+    result = total[(slice(None), slice(None), *(slice(p, p + n) for p, n in zip(pads, out, strict=False)))]
+    return result + inputs[2].reshape(-1, *[1] * len(out)) if len(inputs) > 2 else result
+
+
 def _max_pool(node: Node, type_: Type, inputs: list[Array]) -> Array:
     taps = _taps(node, inputs[0], type_.shape[2:], node.ints("kernel"), -np.inf)
     return np.asarray(np.stack([part for _, part in taps]).max(axis=0))
@@ -143,10 +168,54 @@ def _slice(node: Node, type_: Type, inputs: list[Array]) -> Array:
     return inputs[0][np.ix_(*where)]
 
 
+def resize_positions(coordinates: str, scale: float, before: int, after: int) -> Array:
+    """Where each of `after` samples of a Resize lies among the `before` elements of an axis, in float32 as ONNX Runtime has it."""
+    samples, half = np.arange(after, dtype=np.float32), np.float32(0.5)
+    match coordinates:
+        case "asymmetric":
+            return samples / np.float32(scale)
+        case "align_corners":
+            return samples * np.float32(before - 1) / np.float32(max(after - 1, 1))
+        case "pytorch_half_pixel" if after == 1:
+            return np.zeros(1, np.float32)
+    return (samples + half) / np.float32(scale) - half
+
+
+ROUNDINGS: Mapping[str, Callable[[Array], Array]] = {
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round_prefer_floor": lambda x: np.ceil(x - np.float32(0.5)),
+    "round_prefer_ceil": lambda x: np.floor(x + np.float32(0.5)),
+}
+"""How a nearest Resize chooses an element."""
+
+
+def _resize(node: Node, type_: Type, inputs: list[Array]) -> Array:
+    """One axis after the other, in float64."""
+    coordinates, scales = node.attr("coordinates"), node.attr("scales")
+    assert isinstance(coordinates, str) and isinstance(scales, tuple)
+    result = inputs[0].astype(np.float64)
+    for axis, (before, after) in enumerate(zip(result.shape, type_.shape, strict=True)):
+        if scales[axis] == 1 and before == after:
+            continue
+        where = resize_positions(coordinates, scales[axis], before, after)
+        if node.attr("mode") == "nearest":
+            nearest = ROUNDINGS[str(node.attr("rounding"))](where)
+            result = result.take(np.clip(nearest, 0, before - 1).astype(np.int64), axis)
+        else:
+            where = np.clip(where, 0, before - 1)
+            low = where.astype(np.int64)
+            share = (where - low).astype(np.float64).reshape(-1, *[1] * (result.ndim - axis - 1))
+            high = np.minimum(low + 1, before - 1)
+            result = result.take(low, axis) * (1 - share) + result.take(high, axis) * share
+    return result
+
+
 NUMPY: Mapping[str, Rule] = {
     "AveragePool": _average_pool,
     "Concat": lambda node, _, inputs: np.concatenate(inputs, axis=_integer(node, "axis")),
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "Expand": lambda _, type_, inputs: np.broadcast_to(inputs[0], type_.shape),
     "MatMul": lambda _, type_, inputs: np.matmul(inputs[0].astype(np.float64), inputs[1].astype(np.float64)),
     "MaxPool": _max_pool,
@@ -156,6 +225,7 @@ NUMPY: Mapping[str, Rule] = {
     "ReduceMin": _reduce(np.min),
     "ReduceSum": _reduce(np.sum),
     "Reshape": lambda _, type_, inputs: inputs[0].reshape(type_.shape),
+    "Resize": _resize,
     "Slice": _slice,
     "Transpose": lambda node, _, inputs: inputs[0].transpose(node.ints("perm")),
 }

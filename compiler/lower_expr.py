@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from .emit import Coord, Emitter, Value
 from .expr import Acc, Const, Expr, Guard, Load, Op, walk
@@ -42,7 +43,7 @@ class Lowering:
 
     def evaluate(self, expr: Expr, point: Point, acc: Value | None = None) -> Value:
         """The value of `expr` at `point`: a vector of its lanes, a scalar for one lane."""
-        return _Evaluation(self, point, acc, clamped=False).value(expr)
+        return _Evaluation(self, point, acc, None).value(expr)
 
     def store(self, value: Value, dtype: str, buffer: str, address: Index, point: Point) -> None:
         """Write `value` to `buffer`: one vector store where the lanes are adjacent, else lane by lane."""
@@ -137,11 +138,15 @@ def lane_step(index: Index, point: Point) -> int | None:
     return total
 
 
+Clamp = Literal["whole", "lane"] | None
+"""Under a guard that is decided at run time, for all lanes together or for each: addresses are forced into their buffers."""
+
+
 class _Evaluation:
     """One pass over an Expr at one point; shared nodes are emitted once."""
 
-    def __init__(self, lowering: Lowering, point: Point, acc: Value | None, clamped: bool) -> None:
-        self.lowering, self.point, self.acc, self.clamped = lowering, point, acc, clamped
+    def __init__(self, lowering: Lowering, point: Point, acc: Value | None, clamp: Clamp) -> None:
+        self.lowering, self.point, self.acc, self.clamp = lowering, point, acc, clamp
         self.e = lowering.emitter
         self.done: dict[int, Value] = {}
 
@@ -185,40 +190,42 @@ class _Evaluation:
 
     def _load(self, dtype: str, buffer: str, address: Index) -> Value:
         e, point = self.e, self.point
-        pointer = self.lowering.pointers[buffer]
         step = lane_step(address, point)
-        if self.clamped and step != 0:
+        if step is None or step < 0 or (self.clamp == "lane" and step):
             return e.gather(
-                [self._clamped_load(dtype, buffer, address, lane_point(point, i)) for i in range(point.lanes)]
+                [self._element(dtype, buffer, address, lane_point(point, i)) for i in range(point.lanes)]
             )
-        if self.clamped:
-            return e.splat(self._clamped_load(dtype, buffer, address, point), point.lanes)
+        where = self._inside_buffer(buffer, coordinate(e, address, point), step * (point.lanes - 1))
+        if where is None:
+            return e.gather(
+                [self._element(dtype, buffer, address, lane_point(point, i)) for i in range(point.lanes)]
+            )
+        pointer = self.lowering.pointers[buffer]
         if step == 0:
-            return e.splat(
-                e.load(e.address(pointer, dtype, coordinate(e, address, point)), dtype), point.lanes
-            )
+            return e.splat(e.load(e.address(pointer, dtype, where), dtype), point.lanes)
         if step == 1:
-            return e.load(e.address(pointer, dtype, coordinate(e, address, point)), dtype, point.lanes)
-        if step is not None:
-            base = coordinate(e, address, point)
-            return e.gather(
-                [e.load(e.address(pointer, dtype, base + step * i), dtype) for i in range(point.lanes)]
-            )
-        lanes = [coordinate(e, address, lane_point(point, i)) for i in range(point.lanes)]
-        return e.gather([e.load(e.address(pointer, dtype, where), dtype) for where in lanes])
+            return e.load(e.address(pointer, dtype, where), dtype, point.lanes)
+        return e.gather(
+            [e.load(e.address(pointer, dtype, where + step * i), dtype) for i in range(point.lanes)]
+        )
 
-    def _clamped_load(self, dtype: str, buffer: str, address: Index, point: Point) -> Value:
-        """A load whose result may not be wanted: its address is forced into the buffer."""
-        e = self.e
-        where = coordinate(e, address, point)
-        last = self.lowering.sizes[buffer] - 1
+    def _element(self, dtype: str, buffer: str, address: Index, point: Point) -> Value:
+        where = self._inside_buffer(buffer, coordinate(self.e, address, point), 0)
+        assert where is not None
+        return self.e.load(self.e.address(self.lowering.pointers[buffer], dtype, where), dtype)
+
+    def _inside_buffer(self, buffer: str, where: Coord, reach: int) -> Coord | None:
+        """`where`, forced into the buffer if its guard may not hold, `reach` elements behind it included; None for a buffer that is too small."""
+        if self.clamp is None:
+            return where
+        e, last = self.e, self.lowering.sizes[buffer] - 1 - reach
+        if last < 0:
+            return None
         if where.static:
-            inside = Coord.at(min(max(where.const, 0), last))
-        elif 0 <= where.lo and where.hi <= last:
-            inside = where
-        else:
-            inside = e.coord(e.minimum(e.maximum(e.materialise(where), 0), last), 0, last)
-        return e.load(e.address(self.lowering.pointers[buffer], dtype, inside), dtype)
+            return Coord.at(min(max(where.const, 0), last))
+        if 0 <= where.lo and where.hi <= last:
+            return where
+        return e.coord(e.minimum(e.maximum(e.materialise(where), 0), last), 0, last)
 
     def _guard(self, dtype: str, box: tuple[Bound, ...], inside: Expr, outside: Expr) -> Value:
         verdicts = [(bound, bound_verdict(self.e, bound, self.point)) for bound in box]
@@ -227,9 +234,9 @@ class _Evaluation:
         undecided = [bound for bound, v in verdicts if v is None]
         if not undecided:
             return self.value(inside)
-        mask = self._mask(undecided)
-        taken = _Evaluation(self.lowering, self.point, self.acc, clamped=True).value(inside)
-        return self.e.builder.select(mask, taken, self.value(outside))
+        uniform = self.clamp != "lane" and all(lane_step(b.index, self.point) == 0 for b in undecided)
+        either = _Evaluation(self.lowering, self.point, self.acc, "whole" if uniform else "lane")
+        return self.e.builder.select(self._mask(undecided), either.value(inside), either.value(outside))
 
     def _mask(self, bounds: list[Bound]) -> Value:
         """Which lanes are inside; one i1 for all where the bounds do not depend on the lane."""

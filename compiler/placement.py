@@ -15,7 +15,7 @@ from .fusion import Fused
 from .graph import Graph, Type
 from .stage import Group
 
-SPATIAL = frozenset({"Conv", "MaxPool", "AveragePool"})
+SPATIAL = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool"})
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def _channels_last(graph: Graph, fused: Fused, types: Mapping[str, Type]) -> set
         before = len(last)
         for group in fused.groups:
             near = [n for n in (*_data_reads(group), *group.writes()) if len(types[n].shape) > 2]
-            shapes = {types[n].shape for n in near if n in last}
-            last |= {n for n in near if types[n].shape in shapes and group.root.anchor == "pointwise"}
+            ranks = {len(types[n].shape) for n in near if n in last} if _keeps_axes(group) else set()
+            last |= {n for n in near if len(types[n].shape) in ranks}
             last |= {
                 n
                 for s in group.stages
@@ -88,6 +88,11 @@ def _channels_last(graph: Graph, fused: Fused, types: Mapping[str, Type]) -> set
                 last |= {name, slot.parent}
         changed = len(last) != before
     return last
+
+
+def _keeps_axes(group: Group) -> bool:
+    """Whether a group computes element by element, with every axis where it was."""
+    return group.root.anchor == "pointwise" and not {"Reshape", "Transpose"} & set(group.ops)
 
 
 def _data_reads(group: Group) -> list[str]:

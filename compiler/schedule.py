@@ -110,6 +110,9 @@ def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | Non
         key=lambda axis: stride(a, axis.id),
     )
     row: Axis | None = next((axis for axis in stage.axes if axis.id == forced), None)
+    if row is None and forced is not None:
+        row = replace(DUMMY, id=forced)
+        stage = replace(stage, axes=(*stage.axes, row))
     inner = [axis for axis in free if axis is not row]
     if row is not None or any(slides(a, axis.id) for axis in free):
         col = inner[0] if inner else None
@@ -277,10 +280,8 @@ def _pointwise(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
 
 
 def in_place(operand: Operand) -> bool:
-    """Whether a window can read the operand where it lies: a load, or a load with a constant outside a box."""
-    match operand.expr:
-        case Load():
-            return True
-        case Guard(inside=Load(), outside=Const()):
-            return True
-    return False
+    """Whether a window can read the operand where it lies: a load, or a load with a constant outside a box, forward along plain axes."""
+    expr = operand.expr
+    if isinstance(expr, Guard) and isinstance(expr.outside, Const):
+        expr = expr.inside
+    return isinstance(expr, Load) and all(t.linear and t.scale > 0 for index in expr.map for t in index.terms)

@@ -21,8 +21,11 @@ def model_path(model: str | os.PathLike[str]) -> Iterator[Path]:
     """
     text = os.fspath(model)
     if text.startswith(PREFIX):
+        from .zoo import export
+
+        name = text.removeprefix(PREFIX)
         with tempfile.TemporaryDirectory(prefix="fusekit-zoo-") as folder:
-            yield export_zoo_model(text.removeprefix(PREFIX), Path(folder))
+            yield export(name, Path(folder, f"{name}.onnx"))
         return
     path = Path(text)
     if not path.is_file():
@@ -31,13 +34,3 @@ def model_path(model: str | os.PathLike[str]) -> Iterator[Path]:
             f"model {path} {what}: give an ONNX file, or zoo:NAME from `fusekit zoo list` such as zoo:mobilenet_v2"
         )
     yield path
-
-
-def export_zoo_model(name: str, folder: Path) -> Path:
-    """Writes NAME.onnx to the folder and returns its path; raises UserError for an unknown net."""
-    from .zoo import export
-
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.onnx"
-    export(name, path)
-    return path

@@ -264,6 +264,6 @@ def packed_batch(stage: Stage, place: Place) -> Index:
 
 
 def batch_axes(stage: Stage, place: Place) -> list[Axis]:
-    """Output axes besides the lanes that the second operand of a contraction varies along."""
+    """Output axes besides the lanes that operand 1 varies along: groups, and the phases of a transposed convolution."""
     used = frozenset().union(*(i.axes for load in loads(stage.operands[1].inlined()) for i in load.map))
     return [axis for axis in stage.axes if axis.id in used and axis.id != place.lane]

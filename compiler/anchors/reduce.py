@@ -8,18 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..emit import Coord, Emitter, Value
 from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point
 from ..lower_primitive import combine
-from ..stage import Stage
+from ..stage import Combine, Stage
 from .region import Region, axis_of, free_axes, nest, pieces, rows, store_all
 
 PARTIALS = 4
 """Independent accumulators, which hide the latency of an addition."""
 
-NEUTRAL = {"sum": 0.0, "max": float("-inf"), "min": float("inf")}
+
+def neutral(how: Combine, dtype: str) -> float | int:
+    """What changes nothing when combined."""
+    if how == "sum":
+        return 0
+    if dtype.startswith("float"):
+        return float("-inf" if how == "max" else "inf")
+    limits = np.iinfo(dtype)
+    return int(limits.min if how == "max" else limits.max)
 
 
 def emit_reduce(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
@@ -99,7 +109,7 @@ def _accumulate(
     expr = stage.operands[0].inlined()
     scale = scale or {}
     ways = min(PARTIALS, axes[-1].extent) if axes else 1
-    start = [e.constant(NEUTRAL[stage.combine], expr.dtype, point.lanes)] * ways
+    start = [e.constant(neutral(stage.combine, expr.dtype), expr.dtype, point.lanes)] * ways
 
     def level(depth: int, point: Point, sums: Sequence[Value]) -> list[Value]:
         if depth == len(axes):

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..elementwise import TABLE
-from ..graph import ANCHORS, MOVEMENT, Attribute, Node, Type
+from ..graph import MOVEMENT, Attribute, Node, Type
+from ..interpret_graph import NUMPY
 from .onnx_node import OnnxNode, Unsupported
+
+DTYPES = frozenset({"bool", "float32", "int32", "int64", "int8", "uint8"})
+"""Element types of values that are computed at run time; what is neither elementwise nor movement takes and gives float32."""
 
 
 @dataclass
@@ -35,7 +39,7 @@ class Builder:
 
     def constant(self, node: OnnxNode, label: str, data: np.ndarray | float) -> str:
         """A float32 constant that belongs to `node`."""
-        return self.add_constant(self._fresh(node, label), np.asarray(data, np.float32))
+        return self.add_constant(self.fresh(node, label), np.asarray(data, np.float32))
 
     def data(self, node: OnnxNode, position: int, what: str) -> np.ndarray:
         """The data of an input that must be constant; Unsupported where it is not."""
@@ -66,13 +70,14 @@ class Builder:
         inputs: Sequence[str],
         shape: tuple[int, ...] | None = None,
         /,
+        dtype: str = "",
         **attrs: Attribute,
     ) -> str:
-        """Emit an inner node of what `node` becomes; `shape` None is the broadcast of the inputs. Returns its value's name."""
+        """Emit an inner node of what `node` becomes; `shape` None is the broadcast of the inputs, no `dtype` that of the first. Returns its value's name."""
         if shape is None:
             shape = np.broadcast_shapes(*(self.shape(value) for value in inputs))
-        name = self._fresh(node, label)
-        self.types[name] = Type(self.types[inputs[0]].dtype, shape)
+        name = self.fresh(node, label)
+        self.types[name] = Type(dtype or self.types[inputs[0]].dtype, shape)
         self._emit(Node(op, tuple(inputs), name, _sorted(attrs), f"{node.name}/{label}"))
         return name
 
@@ -85,11 +90,16 @@ class Builder:
         self._emit(Node(op, tuple(inputs), node.outputs[output], _sorted(attrs), name))
 
     def _emit(self, node: Node) -> None:
-        if node.op not in ANCHORS and node.op not in MOVEMENT and node.op not in TABLE:
+        if node.op not in NUMPY and node.op not in TABLE:
             raise Unsupported(f"it needs the elementwise operator {node.op}, which fusekit does not have")
+        if node.op not in MOVEMENT and node.op not in TABLE:
+            for value in (*node.inputs, node.output):
+                if (dtype := self.types[value].dtype) != "float32":
+                    raise Unsupported(f"its operands must be float32, not {dtype}")
         self.nodes.append(node)
 
-    def _fresh(self, node: OnnxNode, label: str) -> str:
+    def fresh(self, node: OnnxNode, label: str) -> str:
+        """A name that nothing has yet, for a value that belongs to `node`."""
         name = stem = f"{node.outputs[0]}/{label}"
         count = 1
         while name in self.types or name in self.reserved:

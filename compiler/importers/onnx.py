@@ -7,7 +7,9 @@ so that one message lists all of it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,19 @@ import onnx.shape_inference
 from ...errors import UserError
 from ..elementwise import TABLE
 from ..graph import Graph, Node, Type, verify
-from . import onnx_elementwise, onnx_matmul, onnx_movement, onnx_normalization, onnx_reduction, onnx_window
-from .builder import Builder
+from . import (
+    onnx_einsum,
+    onnx_elementwise,
+    onnx_matmul,
+    onnx_movement,
+    onnx_normalization,
+    onnx_reduction,
+    onnx_resize,
+    onnx_window,
+)
+from .builder import DTYPES, Builder
 from .evaluate_constant import evaluate, is_constant
+from .inline_branch import inline_branch, names_read
 from .onnx_file import bind_inputs, checked, opset, read_model, read_weights, type_proto
 from .onnx_node import OnnxNode, Unsupported, Value
 
@@ -29,17 +41,19 @@ Problem = tuple[str, str, str]
 """ONNX op (or ``input``, ``output``), name of the node (or value) and the reason."""
 
 IMPORTERS: Mapping[str, Importer] = {
+    **onnx_einsum.IMPORTERS,
     **onnx_elementwise.IMPORTERS,
     **onnx_matmul.IMPORTERS,
     **onnx_movement.IMPORTERS,
     **onnx_normalization.IMPORTERS,
     **onnx_reduction.IMPORTERS,
+    **onnx_resize.IMPORTERS,
     **onnx_window.IMPORTERS,
 }
 """ONNX op name to the function that lowers it; the ops of `elementwise.TABLE` need none of their own."""
 
-DTYPES = frozenset({"float32"})
-"""Element types of values that are computed at run time."""
+UNINFERRED = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
+"""Operators that ONNX infers no type for and that give the type they take."""
 
 
 def import_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
@@ -66,11 +80,13 @@ def import_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
 
 
 def _import_nodes(model: onnx.ModelProto, builder: Builder, problems: list[Problem]) -> None:
-    used = {name for proto in model.graph.node for name in proto.input} | {
-        value.name for value in model.graph.output
-    }
+    used = names_read(model.graph.node) | {value.name for value in model.graph.output}
     names: set[str] = set()
-    for position, proto in enumerate(model.graph.node):
+    waiting = deque(model.graph.node)
+    for position in count():
+        if not waiting:
+            return
+        proto = waiting.popleft()
         name = (
             proto.name
             if proto.name and proto.name not in names
@@ -78,12 +94,25 @@ def _import_nodes(model: onnx.ModelProto, builder: Builder, problems: list[Probl
         )
         names.add(name)
         try:
-            if is_constant(proto, builder.constants, builder.types):
+            if proto.op_type == "If" and proto.input[0] in builder.constants:
+                branch = _inline(proto, builder)
+                used |= names_read(branch)
+                waiting.extendleft(reversed(branch))
+            elif is_constant(proto, builder.constants, builder.types):
                 _fold(model, proto, builder)
             elif all(value in builder.types for value in proto.input if value):
                 _import_node(model, proto, name, used, builder)
         except Unsupported as reason:
             problems.append((proto.op_type, name, str(reason)))
+
+
+def _inline(proto: onnx.NodeProto, builder: Builder) -> list[onnx.NodeProto]:
+    """The nodes of the branch that an If takes, its weights recorded."""
+    condition = bool(builder.constants[proto.input[0]].all())
+    nodes, weights = inline_branch(proto, condition, builder.reserved | builder.types.keys())
+    for tensor in weights:
+        builder.add_constant(tensor.name, onnx.numpy_helper.to_array(tensor))
+    return nodes
 
 
 def _fold(model: onnx.ModelProto, proto: onnx.NodeProto, builder: Builder) -> None:
@@ -140,10 +169,14 @@ def _infer(model: onnx.ModelProto, proto: onnx.NodeProto, builder: Builder) -> d
     """Types of the outputs whose shape ONNX can infer."""
     try:
         # Before opset 22 ONNX counts a last pooling window that starts in the padding; ONNX Runtime never did.
-        version = max(opset(model), 22) if proto.op_type in ("AveragePool", "MaxPool") else opset(model)
+        version = (
+            max(opset(model), 22) if proto.op_type in ("AveragePool", "LpPool", "MaxPool") else opset(model)
+        )
         schema = onnx.defs.get_schema(proto.op_type, version, proto.domain)
     except onnx.defs.SchemaError:
         return {}
+    if proto.op_type in UNINFERRED:
+        return {proto.output[0]: builder.types[proto.input[0]]}
     types = {name: type_proto(builder.types[name]) for name in proto.input if name}
     data = {
         name: onnx.numpy_helper.from_array(builder.constants[name])

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import onnx.helper
 
 from ...errors import UserError
 from .. import elementwise
@@ -34,6 +35,9 @@ def clip(builder: Builder, node: OnnxNode) -> None:
     """Constant bounds become the attributes `low` and `high`; bounds that are computed become Max and Min, the lower one first."""
     bounds = {"low": node.attrs.get("min"), "high": node.attrs.get("max")}
     x = node.inputs[0]
+    if builder.types[x].dtype != "float32":
+        # A bound that is an attribute is a float, which not every integer is.
+        return _integer_clip(builder, node)
     steps: list[tuple[str, list[str], dict[str, float]]] = []
     for position, key in ((1, "low"), (2, "high")):
         value = node.input(position)
@@ -51,6 +55,34 @@ def clip(builder: Builder, node: OnnxNode) -> None:
         x = builder.step(node, "low", op, [x, *operands], **attrs)
     op, operands, attrs = steps[-1]
     return builder.finish(node, op, [x, *operands], **attrs)
+
+
+def _integer_clip(builder: Builder, node: OnnxNode) -> None:
+    """Max and Min, whether the bounds are computed or not."""
+    x = node.inputs[0]
+    if (low := node.input(1)) is not None:
+        x = builder.step(node, "low", "Max", [x, low])
+    if (high := node.input(2)) is not None:
+        x = builder.step(node, "high", "Min", [x, high])
+    return builder.finish(node, "Reshape", (x,))
+
+
+def power(builder: Builder, node: OnnxNode) -> None:
+    """The table's Pow of floats; of integers, the product of as many factors as a constant says."""
+    if node.type().dtype == "float32":
+        return table_op(builder, node)
+    x, exponent = node.inputs[0], builder.constants.get(node.inputs[1])
+    if exponent is None or exponent.size != 1 or exponent.item() not in range(1, 9):
+        raise Unsupported("the exponent of an integer must be one constant from 1 to 8")
+    result = x
+    for _ in range(int(exponent.item()) - 1):
+        result = builder.step(node, "product", "Mul", (result, x))
+    return builder.finish(node, "Reshape", (result,))
+
+
+def cast_like(builder: Builder, node: OnnxNode) -> None:
+    """A Cast to the type of the second operand, whose elements are not read."""
+    builder.finish(node, "Cast", node.inputs[:1], to=_number_of(node.type().dtype))
 
 
 def sum_(builder: Builder, node: OnnxNode) -> None:
@@ -80,17 +112,24 @@ def dropout(builder: Builder, node: OnnxNode) -> None:
 
 
 def _operands(builder: Builder, node: OnnxNode) -> tuple[str, ...]:
-    """The inputs, constants of another element type converted (the exponent of Pow may be an integer)."""
+    """The inputs, those of another element type converted (the exponent of Pow may be an integer)."""
     dtype = builder.types[node.inputs[0]].dtype
     operands = []
     for value in node.inputs:
-        if builder.types[value].dtype == dtype or dtype != "float32":
+        if builder.types[value].dtype == dtype or node.op == "Where":
             operands.append(value)
         elif value in builder.constants:
-            operands.append(builder.constant(node, "operand", builder.constants[value].astype(np.float32)))
+            data = builder.constants[value].astype(dtype)
+            operands.append(builder.add_constant(builder.fresh(node, "operand"), data))
         else:
-            raise Unsupported(f"its operand {value} is {builder.types[value].dtype}")
+            shape, to = builder.shape(value), _number_of(dtype)
+            operands.append(builder.step(node, "operand", "Cast", (value,), shape, dtype=dtype, to=to))
     return tuple(operands)
+
+
+def _number_of(dtype: str) -> int:
+    """ONNX's number of an element type."""
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def _total(builder: Builder, node: OnnxNode, values: tuple[str, ...]) -> str:
@@ -101,9 +140,11 @@ def _total(builder: Builder, node: OnnxNode, values: tuple[str, ...]) -> str:
 
 
 IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
+    "CastLike": cast_like,
     "Clip": clip,
     "Dropout": dropout,
     "Identity": identity,
     "Mean": mean,
+    "Pow": power,
     "Sum": sum_,
 }

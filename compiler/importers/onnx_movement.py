@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from .builder import Builder
 from .onnx_node import OnnxNode, Unsupported, axis_of
 
@@ -157,14 +159,18 @@ def gather(builder: Builder, node: OnnxNode) -> None:
         raise Unsupported(
             f"its indices are irregular: they make {len(runs)} slices and at most {GATHERED_SLICES} are supported"
         )
-    parts = [_line(builder, node, x, axis, start, step, count) for start, step, count in runs]
-    if len(parts) > 1:
-        parts = [
-            builder.step(
-                node, "concat", "Concat", parts, (*shape[:axis], len(indices), *shape[axis + 1 :]), axis=axis
-            )
-        ]
-    reshape_of(builder, node, parts[0])
+    reshape_of(builder, node, taken(builder, node, x, axis, indices))
+
+
+def taken(builder: Builder, node: OnnxNode, x: str, axis: int, indices: list[int]) -> str:
+    """The elements of `x` at `indices` along `axis`, as slices one behind the other."""
+    shape = builder.shape(x)
+    parts = [_line(builder, node, x, axis, start, step, count) for start, step, count in _runs(indices)]
+    if len(parts) == 1:
+        return parts[0]
+    return builder.step(
+        node, "concat", "Concat", parts, (*shape[:axis], len(indices), *shape[axis + 1 :]), axis=axis
+    )
 
 
 def depth_to_space(builder: Builder, node: OnnxNode) -> None:
@@ -183,6 +189,17 @@ def space_to_depth(builder: Builder, node: OnnxNode) -> None:
     n, c, h, w = builder.shape(node.inputs[0])
     b = node.integer("blocksize", 1)
     _shuffle(builder, node, (n, c, h // b, b, w // b, b), (0, 3, 5, 1, 2, 4))
+
+
+def trilu(builder: Builder, node: OnnxNode) -> None:
+    """The upper or lower triangle of every matrix, zeros elsewhere."""
+    shape, dtype = node.type().shape[-2:], node.type().dtype
+    k = int(builder.scalar(node, 1, "`k` input")) if node.input(1) else 0
+    ones = np.ones(shape, np.bool_)
+    kept = np.triu(ones, k) if node.integer("upper", 1) else np.tril(ones, k)
+    mask = builder.add_constant(builder.fresh(node, "kept"), kept)
+    zero = builder.add_constant(builder.fresh(node, "zero"), np.zeros((), dtype))
+    builder.finish(node, "Where", (mask, node.inputs[0], zero))
 
 
 def _shuffle(builder: Builder, node: OnnxNode, cut: tuple[int, ...], perm: tuple[int, ...]) -> None:
@@ -232,5 +249,6 @@ IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
     "Squeeze": reshape,
     "Tile": tile,
     "Transpose": transpose,
+    "Trilu": trilu,
     "Unsqueeze": reshape,
 }

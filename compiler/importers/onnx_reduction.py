@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from .builder import Builder
 from .onnx_node import OnnxNode, axes_of, axis_of
+
+LARGEST = float(np.finfo(np.float32).max)
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def reduce(op: str, before: str = "", after: str = "") -> Callable[[Builder, OnnxNode], None]:
@@ -29,6 +34,44 @@ def reduce(op: str, before: str = "", after: str = "") -> Callable[[Builder, Onn
         return builder.finish(node, after, (reduced,))
 
     return lower
+
+
+def log_sum_exp(builder: Builder, node: OnnxNode) -> None:
+    """``log(sum(exp(x - m))) + m`` with the largest element as `m`, or the largest float where that is infinite."""
+    x = node.inputs[0]
+    axes = _axes(builder, node)
+    if not axes:
+        return builder.finish(node, "Reshape", (x,))
+    shape = tuple(1 if i in axes else n for i, n in enumerate(builder.shape(x)))
+    largest = builder.step(node, "max", "ReduceMax", (x,), shape, axes=axes, keepdims=1)
+    largest = builder.step(node, "finite", "Clip", (largest,), low=-LARGEST, high=LARGEST)
+    exponentials = builder.step(node, "exp", "Exp", (builder.step(node, "sub", "Sub", (x, largest)),))
+    total = builder.step(node, "sum", "ReduceSum", (exponentials,), shape, axes=axes, keepdims=1)
+    logarithm = builder.step(node, "log", "Log", (total,))
+    return builder.finish(node, "Reshape", (builder.step(node, "add", "Add", (logarithm, largest)),))
+
+
+def product(builder: Builder, node: OnnxNode) -> None:
+    """One half of the elements times the other, again and again, axis after axis."""
+    x = node.inputs[0]
+    for axis in _axes(builder, node):
+        while (size := builder.shape(x)[axis]) > 1:
+            parts = [_part(builder, node, x, axis, start, size // 2) for start in (0, size // 2)]
+            halved = builder.step(node, "product", "Mul", parts)
+            if size % 2:
+                last = _part(builder, node, x, axis, size - 1, 1)
+                shape = builder.shape(halved)
+                shape = (*shape[:axis], size // 2 + 1, *shape[axis + 1 :])
+                halved = builder.step(node, "rest", "Concat", (halved, last), shape, axis=axis)
+            x = halved
+    builder.finish(node, "Reshape", (x,))
+
+
+def _part(builder: Builder, node: OnnxNode, x: str, axis: int, start: int, count: int) -> str:
+    shape = builder.shape(x)
+    starts = tuple(start if i == axis else 0 for i in range(len(shape)))
+    taken = (*shape[:axis], count, *shape[axis + 1 :])
+    return builder.step(node, "part", "Slice", (x,), taken, starts=starts, steps=(1,) * len(shape))
 
 
 def softmax(builder: Builder, node: OnnxNode) -> None:
@@ -62,6 +105,8 @@ def lp_normalization(builder: Builder, node: OnnxNode) -> None:
         squares = builder.step(node, "square", "Mul", (x, x))
         total = builder.step(node, "sum", "ReduceSum", (squares,), reduced, axes=(axis,), keepdims=1)
         norm = builder.step(node, "norm", "Sqrt", (total,))
+    # Nothing but zeros stays zero.
+    norm = builder.step(node, "bounded", "Clip", (norm,), low=SMALLEST)
     builder.finish(node, "Div", (x, norm))
 
 
@@ -94,9 +139,11 @@ IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
     "ReduceL1": reduce("ReduceSum", before="Abs"),
     "ReduceL2": reduce("ReduceSum", before="Square", after="Sqrt"),
     "ReduceLogSum": reduce("ReduceSum", after="Log"),
+    "ReduceLogSumExp": log_sum_exp,
     "ReduceMax": reduce("ReduceMax"),
     "ReduceMean": reduce("ReduceMean"),
     "ReduceMin": reduce("ReduceMin"),
+    "ReduceProd": product,
     "ReduceSum": reduce("ReduceSum"),
     "ReduceSumSquare": reduce("ReduceSum", before="Square"),
     "Softmax": softmax,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from .builder import Builder
 from .onnx_node import OnnxNode, Unsupported
@@ -54,6 +55,43 @@ def conv(builder: Builder, node: OnnxNode) -> None:
     )
 
 
+def conv_transpose(builder: Builder, node: OnnxNode) -> None:
+    """The transpose of a convolution; what `output_padding` or `output_shape` add beyond the last window is in the output's shape."""
+    x, w = node.inputs[:2]
+    kernel = builder.shape(w)[2:]
+    builder.finish(
+        node,
+        "ConvTranspose",
+        tuple(value for value in node.inputs if value),
+        strides=node.ints("strides") or (1,) * len(kernel),
+        dilations=node.ints("dilations") or (1,) * len(kernel),
+        pads=_cut(node, builder.shape(x)[2:], kernel),
+        group=node.integer("group", 1),
+    )
+
+
+def _cut(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
+    """How much a transposed convolution cuts off its result, begins then ends; a given output shape or `auto_pad` decides, if there is one."""
+    rank = len(kernel)
+    strides = node.ints("strides") or (1,) * rank
+    dilations = node.ints("dilations") or (1,) * rank
+    extra = node.ints("output_padding") or (0,) * rank
+    mode = node.text("auto_pad", "NOTSET")
+    wanted = node.ints("output_shape")
+    if mode == "VALID" and not wanted:
+        return (0,) * 2 * rank
+    if mode in ("NOTSET", "VALID") and not wanted:
+        return node.ints("pads") or (0,) * 2 * rank
+    wanted = wanted or tuple(n * stride for n, stride in zip(spatial, strides, strict=True))
+    begins, ends = [], []
+    for axis in range(rank):
+        reach = (spatial[axis] - 1) * strides[axis] + extra[axis] + (kernel[axis] - 1) * dilations[axis] + 1
+        total = max(reach - wanted[-rank:][axis], 0)
+        begins.append(total // 2 if mode == "SAME_UPPER" else total - total // 2)
+        ends.append(total - begins[-1])
+    return (*begins, *ends)
+
+
 def max_pool(builder: Builder, node: OnnxNode) -> None:
     """Maximum over a window; ``ceil_mode`` is a larger end pad."""
     node.only_first_output()
@@ -77,6 +115,51 @@ def average_pool(builder: Builder, node: OnnxNode) -> None:
         fitted = Window(fitted.kernel, fitted.strides, fitted.dilations, extra)
     counted = int(bool(include) and not any(extra) and any(fitted.pads))
     _pool(builder, node, "AveragePool", x, fitted, count_include_pad=counted)
+
+
+def lp_pool(builder: Builder, node: OnnxNode) -> None:
+    """The norm of a window's elements: the mean of their powers, pads counted, times their number, and the root of it."""
+    found = _fitted(builder, node)
+    p = node.integer("p", 2)
+    mean = builder.step(
+        node,
+        "mean",
+        "AveragePool",
+        (_power(builder, node, p),),
+        node.type().shape,
+        kernel=found.kernel,
+        strides=found.strides,
+        dilations=found.dilations,
+        pads=found.pads,
+        count_include_pad=1,
+    )
+    number = builder.constant(node, "number", float(prod(found.kernel)))
+    _root(builder, node, builder.step(node, "sum", "Mul", (mean, number)), p)
+
+
+def global_lp_pool(builder: Builder, node: OnnxNode) -> None:
+    """The norm of all elements of a channel."""
+    axes = tuple(range(2, len(builder.shape(node.inputs[0]))))
+    p = node.integer("p", 2)
+    powers = _power(builder, node, p)
+    total = builder.step(node, "sum", "ReduceSum", (powers,), node.type().shape, axes=axes, keepdims=1)
+    _root(builder, node, total, p)
+
+
+def _power(builder: Builder, node: OnnxNode, p: int) -> str:
+    x = node.inputs[0]
+    if p == 2:
+        return builder.step(node, "square", "Mul", (x, x))
+    size = builder.step(node, "abs", "Abs", (x,))
+    return size if p == 1 else builder.step(node, "power", "Pow", (size, builder.constant(node, "p", p)))
+
+
+def _root(builder: Builder, node: OnnxNode, total: str, p: int) -> None:
+    if p == 1:
+        return builder.finish(node, "Reshape", (total,))
+    if p == 2:
+        return builder.finish(node, "Sqrt", (total,))
+    return builder.finish(node, "Pow", (total, builder.constant(node, "root", 1 / p)))
 
 
 def global_pool(op: str) -> Callable[[Builder, OnnxNode], None]:
@@ -122,7 +205,10 @@ def _pool(builder: Builder, node: OnnxNode, op: str, x: str, found: Window, **at
 IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
     "AveragePool": average_pool,
     "Conv": conv,
+    "ConvTranspose": conv_transpose,
     "GlobalAveragePool": global_pool("ReduceMean"),
+    "GlobalLpPool": global_lp_pool,
     "GlobalMaxPool": global_pool("ReduceMax"),
+    "LpPool": lp_pool,
     "MaxPool": max_pool,
 }

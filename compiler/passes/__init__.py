@@ -10,6 +10,7 @@ from .fold_constants import fold_constants
 from .name_composites import name_composites
 from .remove_dead_nodes import remove_dead_nodes
 from .remove_identity_movement import remove_identity_movement
+from .round_up_conv_transpose import round_up_conv_transpose
 
 Pass = Callable[[Graph], Graph]
 
@@ -18,6 +19,7 @@ PASSES: tuple[Pass, ...] = (
     fold_constants,
     fold_batch_norm,
     name_composites,
+    round_up_conv_transpose,
     remove_identity_movement,
     remove_dead_nodes,
 )

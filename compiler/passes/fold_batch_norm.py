@@ -1,12 +1,13 @@
-"""Per-channel constants multiplied with or added to a convolution, folded into its weights and bias.
+"""Per-channel constants multiplied with or added to a linear operator, folded into its weights and bias.
 
 ``(w * x + b) * m + a = (m w) * x + (m b + a)`` with `m` and `a` one number per output channel: what batch normalization is at inference.
+A MatMul has no bias; the Add of a constant behind it is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,65 +15,50 @@ from ..graph import Graph, Node, Type
 from .remove_dead_nodes import remove_dead_nodes
 
 
+@dataclass(frozen=True)
+class Linear:
+    """A Conv, ConvTranspose or MatMul with constant weights, its bias as one float64 per channel, and the Add that is the bias of a MatMul."""
+
+    node: Node
+    weights: np.ndarray
+    bias: np.ndarray | None
+    add: Node | None = None
+
+    def scaled(self, factor: np.ndarray) -> Linear:
+        """It times `factor`, one number per channel."""
+        weights = self.weights
+        match self.node.op:
+            case "MatMul":
+                weights = weights * factor
+            case "Conv":
+                weights = weights * factor.reshape(-1, *[1] * (weights.ndim - 1))
+            case _:
+                # Weights of a transposed convolution are (input channels, output channels of a group, kernel…).
+                grouped = weights.reshape(self.node.ints("group")[0] if False else _group(self.node), -1, *weights.shape[1:])
+                shape = (len(grouped), 1, weights.shape[1], *[1] * (weights.ndim - 2))
+                weights = (grouped * factor.reshape(shape)).reshape(weights.shape)
+        return replace(self, weights=weights, bias=None if self.bias is None else self.bias * factor)
+
+    def shifted(self, addend: np.ndarray) -> Linear:
+        """It plus `addend`, one number per channel."""
+        return replace(self, bias=addend if self.bias is None else self.bias + addend)
+
+
 def fold_batch_norm(graph: Graph) -> Graph:
-    """`graph` with every Mul or Add of a per-channel constant folded into the Conv before it, where nothing else reads the Conv."""
+    """`graph` with every Mul, Div, Add or Sub of a per-channel constant folded into the linear operator before it, where nothing else reads that."""
     consumers = graph.consumers()
+    once = {v for v, readers in consumers.items() if len(readers) == 1 and v not in graph.outputs}
     constants, types = dict(graph.constants), dict(graph.types)
     nodes: dict[str, Node] = {}
     for node in graph.nodes:
-        found = _foldable(node, nodes, graph, consumers, constants)
-        if found is None:
-            nodes[node.output] = node
+        nodes[node.output] = node
+        linear = _folded(node, nodes, once, constants, types)
+        if linear is None:
             continue
-        conv, vector = found
-        weights = constants[conv.inputs[1]].astype(np.float64)
-        bias = constants[conv.inputs[2]].astype(np.float64) if len(conv.inputs) > 2 else np.zeros(len(vector))
-        if node.op == "Mul":
-            weights, bias = weights * vector.reshape(-1, *[1] * (weights.ndim - 1)), bias * vector
-        else:
-            bias = bias + vector
-        names = (_fresh(f"{node.output}/weights", types), _fresh(f"{node.output}/bias", types))
-        for name, data in zip(names, (weights, bias), strict=True):
-            constants[name] = data.astype(np.float32)
-            types[name] = Type("float32", data.shape)
-        del nodes[conv.output]
-        nodes[node.output] = replace(conv, inputs=(conv.inputs[0], *names), output=node.output)
+        for old in (linear.node, linear.add):
+            if old is not None:
+                del nodes[old.output]
+        del nodes[node.output]
+        for new in _nodes(linear, node.output, constants, types):
+            nodes[new.output] = new
     return remove_dead_nodes(replace(graph, nodes=tuple(nodes.values()), types=types, constants=constants))
-
-
-def _fresh(name: str, taken: Collection[str]) -> str:
-    """`name`, lengthened until nothing else has it."""
-    while name in taken:
-        name += "'"
-    return name
-
-
-def _foldable(
-    node: Node,
-    nodes: dict[str, Node],
-    graph: Graph,
-    consumers: dict[str, list[Node]],
-    constants: dict[str, np.ndarray],
-) -> tuple[Node, np.ndarray] | None:
-    """The Conv before `node` and the constant to fold into it, one number per output channel; None where there is no such pair."""
-    if node.op not in ("Mul", "Add"):
-        return None
-    for value, other in (node.inputs, node.inputs[::-1]):
-        conv = nodes.get(value)
-        if conv is None or conv.op != "Conv" or graph.types[value] != graph.types[node.output]:
-            continue
-        only_reader = len(consumers[value]) == 1 and value not in graph.outputs
-        if only_reader and all(name in constants for name in (other, *conv.inputs[1:])):
-            vector = _per_channel(constants[other], graph.types[value].shape)
-            return None if vector is None else (conv, vector)
-    return None
-
-
-def _per_channel(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """`data` as one float64 per channel of `shape`; None where it differs along another axis."""
-    if data.ndim > len(shape):
-        return None
-    full = data.reshape((1,) * (len(shape) - data.ndim) + data.shape).astype(np.float64)
-    if any(n != 1 for axis, n in enumerate(full.shape) if axis != 1):
-        return None
-    return np.broadcast_to(full.reshape(-1), (shape[1],))

@@ -8,6 +8,7 @@ import typer
 
 from ... import __version__
 from .bench import bench
+from .check import check
 from .compile import compile_command
 from .deploy import deploy
 from .devices import devices_app
@@ -43,6 +44,7 @@ def root(
     """Compile ONNX models into fused native code, run them on boards, measure what fusion bought."""
 
 
+app.command("check", epilog="Example: fusekit check model.onnx --shape input=1,3,224,224")(check)
 app.command("compile", epilog="Example: fusekit compile zoo:mobilenet_v2 --target rpi5 -o build/mobilenet")(
     compile_command
 )

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..zoo_model import export_zoo_model
 from .screen import stdout
 
 zoo_app = typer.Typer(no_args_is_help=True, help="The seeded nets that fusekit builds itself.")
@@ -31,4 +30,7 @@ def export(
     ] = Path(),
 ) -> None:
     """Write a net as NAME.onnx."""
-    stdout().print(str(export_zoo_model(name.removeprefix("zoo:"), output)), soft_wrap=True)
+    from ..zoo import export as export_net
+
+    name = name.removeprefix("zoo:")
+    stdout().print(str(export_net(name, output / f"{name}.onnx")), soft_wrap=True)

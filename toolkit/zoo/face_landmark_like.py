@@ -1,14 +1,10 @@
-"""A net with the structure of MediaPipe's face landmark model: depthwise residual blocks with PReLU behind the addition.
-
-Where the resolution halves, the skip is a max-pool and zero channels are padded onto it; the depthwise convolution there has stride 2
-and pads at the end only, as TensorFlow's SAME gives on an even size.
-"""
+"""A net with the structure of MediaPipe's face landmark model: depthwise residual blocks with PReLU behind the addition."""
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
 
+from .blaze_block import blaze_block
 from .net import Net
 
 STAGES = (16, 32, 64, 128, 128, 128)
@@ -25,24 +21,13 @@ def face_landmark_like() -> onnx.ModelProto:
         return net.add("PRelu", [x, net.uniform(f"{name}.slope", (1, channels, 1, 1), 0.05, 0.45)], name)
 
     def residual(x: str, name: str, channels: tuple[int, int], stride: int = 1) -> str:
-        skip = x
-        pads = (1, 1, 1, 1) if stride == 1 else (0, 0, 1, 1)
-        x = net.conv(
-            x, f"{name}.depthwise", (channels[0], channels[0]), 3, stride, pads, channels[0], gain=1.0
-        )
-        x = net.conv(x, f"{name}.pointwise", channels, gain=0.25)
-        if stride > 1:
-            skip = net.add("MaxPool", [skip], f"{name}.pool", kernel_shape=[2, 2], strides=[2, 2])
-        if channels[0] != channels[1]:
-            border = net.weight(f"{name}.border", np.array([0, 0, 0, 0, 0, channels[1] - channels[0], 0, 0]))
-            skip = net.add("Pad", [skip, border], f"{name}.pad", mode="constant")
-        return prelu(net.add("Add", [skip, x], f"{name}.add"), f"{name}.prelu", channels[1])
+        return prelu(blaze_block(net, x, name, channels, stride), f"{name}.prelu", channels[1])
 
     def head(x: str, name: str, out: int) -> str:
         x = prelu(net.conv(x, f"{name}.reduce", (STAGES[-1], 32)), f"{name}.prelu", 32)
         x = residual(x, f"{name}.block", (32, 32))
         x = net.conv(x, f"{name}.conv", (32, out), 3, 3)
-        return net.add("Reshape", [x, net.weight(f"{name}.shape", np.array([1, 1, 1, out]))], name)
+        return net.add("Reshape", [x, net.ints(f"{name}.shape", 1, 1, 1, out)], name)
 
     x = net.add("Transpose", ["input"], "to_channels_first", perm=[0, 3, 1, 2])
     x = prelu(net.conv(x, "stem.conv", (3, STAGES[0]), 3, 2, (0, 0, 1, 1)), "stem.prelu", STAGES[0])

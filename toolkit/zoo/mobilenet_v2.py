@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
 
 from .net import Net
@@ -24,17 +23,11 @@ CLASSES = 1000
 def mobilenet_v2() -> onnx.ModelProto:
     """``input`` 1x3x224x224 to ``output`` 1x1000. Batch norms stand behind all convolutions but the linear ones, which have a bias."""
     net = Net("mobilenet_v2", seed=2018)
-    low, high = net.weight("zero", np.array(0.0)), net.weight("six", np.array(6.0))
-
-    def relu6(x: str, name: str) -> str:
-        return net.add("Clip", [x, low, high], name)
 
     def conv_norm_relu6(
         x: str, name: str, channels: tuple[int, int], kernel: int = 1, stride: int = 1, group: int = 1
     ) -> str:
-        pads = [kernel // 2] * 4
-        x = net.conv(x, f"{name}.conv", channels, kernel, stride, pads, group, bias=False)
-        return relu6(net.batch_norm(x, f"{name}.norm", channels[1]), f"{name}.relu6")
+        return net.relu6(net.conv_norm(x, name, channels, kernel, stride, group), f"{name}.relu6")
 
     x = conv_norm_relu6("input", "stem", (3, 32), kernel=3, stride=2)
     channels, block = 32, 0
@@ -50,8 +43,5 @@ def mobilenet_v2() -> onnx.ModelProto:
                 x = net.add("Add", [skip, x], f"{name}.add")
             channels, block = out, block + 1
     x = conv_norm_relu6(x, "head", (channels, 1280))
-    x = net.add("GlobalAveragePool", [x], "pool")
-    x = net.add("Flatten", [x], "flatten", axis=1)
-    weight = net.spread("classifier.weight", (CLASSES, 1280), 1280**-0.5)
-    net.add("Gemm", [x, weight, net.spread("classifier.bias", (CLASSES,), 0.1)], "output", transB=1)
+    net.classifier(x, 1280, CLASSES)
     return net.model({"input": (1, 3, 224, 224)}, {"output": (1, CLASSES)})

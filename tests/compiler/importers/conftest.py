@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from fusekit.compiler.graph import Graph, verify
+from fusekit.compiler.graph import Graph, Type, verify
 from fusekit.compiler.importers.onnx import import_onnx
 from fusekit.compiler.interpret_graph import run_graph
 from fusekit.compiler.passes import canonicalise
@@ -28,13 +28,21 @@ def model_of(
     constants: Mapping[str, Array] | None = None,
     opset: int = 17,
     dtype: int = onnx.TensorProto.FLOAT,
+    types: Mapping[str, int] | None = None,
 ) -> onnx.ModelProto:
-    """A model whose outputs' types are left to inference."""
+    """A model whose outputs' shapes are left to inference; `types` are element types of inputs and outputs that are not `dtype` and float32."""
+    types = types or {}
     graph = helper.make_graph(
         list(nodes),
         "test",
-        [helper.make_tensor_value_info(name, dtype, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs],
+        [
+            helper.make_tensor_value_info(name, types.get(name, dtype), shape)
+            for name, shape in inputs.items()
+        ],
+        [
+            helper.make_tensor_value_info(name, types.get(name, onnx.TensorProto.FLOAT), None)
+            for name in outputs
+        ],
         [numpy_helper.from_array(data, name) for name, data in (constants or {}).items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
@@ -49,6 +57,16 @@ def reference(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, A
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     names = [value.name for value in model.graph.output]
     return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+
+
+def values_of(type_: Type, random: np.random.Generator) -> Array:
+    """Small numbers of either sign, or truth values."""
+    if type_.dtype == "float32":
+        return random.uniform(-2, 2, type_.shape).astype(np.float32)
+    lowest = 0 if type_.dtype in ("bool", "uint8") else -4
+    return np.asarray(random.integers(lowest, 2 if type_.dtype == "bool" else 5, type_.shape)).astype(
+        type_.dtype
+    )
 
 
 @pytest.fixture
@@ -77,10 +95,7 @@ def agrees(importing: Importing) -> Callable[..., Graph]:
         imported = importing(model)
         random = np.random.default_rng(7)
         if feeds is None:
-            feeds = {
-                name: random.uniform(-2, 2, imported.types[name].shape).astype(np.float32)
-                for name in imported.inputs
-            }
+            feeds = {name: values_of(imported.types[name], random) for name in imported.inputs}
         want = reference(model, feeds)
         canonical = verify(canonicalise(imported))
         for stage, graph in (("imported", imported), ("canonical", canonical)):
@@ -88,6 +103,9 @@ def agrees(importing: Importing) -> Callable[..., Graph]:
             for name, expected in want.items():
                 assert got[name].shape == expected.shape, f"{stage} {name}"
                 assert got[name].dtype == expected.dtype, f"{stage} {name}"
+                if expected.dtype != np.float32:
+                    np.testing.assert_array_equal(got[name], expected, err_msg=f"{stage} {name}")
+                    continue
                 scale = float(np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected)))
                 np.testing.assert_allclose(
                     got[name], expected, rtol=0, atol=rtol * scale, err_msg=f"{stage} {name}"

@@ -151,6 +151,42 @@ CASES: dict[str, Case] = {
     "reduce with keepdims zero": Case("ReduceMean", [(2, 3, 4)], [], {"axes": [-1, 0], "keepdims": 0}),
     "reduce by input": Case("ReduceMax", [(2, 3, 4)], [ints(1)], {}, 18),
     "reduce everything": Case("ReduceSum", [(2, 3, 4)], [], {"keepdims": 0}),
+    "instance normalization of one dimension by computed numbers": Case(
+        "InstanceNormalization", [(2, 3, 4), (3,), (3,)]
+    ),
+    "group normalization": Case(
+        "GroupNormalization",
+        [(2, 6, 3, 2)],
+        [np.arange(6, dtype=np.float32), floats(1, 0, -1, 2, 1, 0)],
+        {"num_groups": 2, "epsilon": 0.01},
+        21,
+    ),
+    "mean variance normalization": Case("MeanVarianceNormalization", [(2, 3, 4, 5)]),
+    "mean variance normalization over axes": Case(
+        "MeanVarianceNormalization", [(2, 3, 4, 5)], [], {"axes": [2, -1]}
+    ),
+    "rms normalization": Case("RMSNormalization", [(2, 3, 4)], [floats(1, 2, 3, 4)], {}, 23),
+    "rms normalization over two axes": Case("RMSNormalization", [(2, 3, 4), (4,)], [], {"axis": 1}, 23),
+    "local response normalization": Case("LRN", [(2, 7, 3, 4)], [], {"size": 5, "alpha": 0.5, "beta": 0.6}),
+    "lp pool": Case("LpPool", [(1, 2, 7, 6)], [], {"kernel_shape": [3, 2], "strides": [2, 1]}),
+    "lp pool of the first norm with pads": Case(
+        "LpPool", [(1, 2, 7, 6)], [], {"kernel_shape": [3, 3], "p": 1, "pads": [1, 0, 1, 2]}
+    ),
+    "lp pool of the third norm": Case("LpPool", [(1, 2, 9)], [], {"kernel_shape": [3], "p": 3}),
+    "global lp pool": Case("GlobalLpPool", [(2, 3, 4, 5)]),
+    "global lp pool of the first norm": Case("GlobalLpPool", [(2, 3, 4)], [], {"p": 1}),
+    "global lp pool of the third norm": Case("GlobalLpPool", [(2, 3, 4)], [], {"p": 3}),
+    "reduce to the product of one axis": Case("ReduceProd", [(2, 7, 4)], [], {"axes": [1], "keepdims": 0}),
+    "reduce to the product of everything": Case("ReduceProd", [(2, 3, 4)]),
+    "reduce to the logarithm of a sum of exponentials": Case(
+        "ReduceLogSumExp", [(2, 3, 4)], [], {"axes": [1]}
+    ),
+    "reduce to the logarithm of a sum of exponentials by input": Case(
+        "ReduceLogSumExp", [(2, 3, 4)], [ints(0, 2)], {"keepdims": 0}, 18
+    ),
+    "reduce nothing to the logarithm of a sum of exponentials": Case(
+        "ReduceLogSumExp", [(2, 3, 4)], [], {"noop_with_empty_axes": 1}, 18
+    ),
     "reduce nothing": Case("ReduceSum", [(2, 3, 4)], [], {"noop_with_empty_axes": 1}),
 }
 for _op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare"):
@@ -165,7 +201,7 @@ def test_operator(agrees: Agrees, build: Build, name: str) -> None:
     operands = [*shapes, *(f"c{i}" if data is not None else "" for i, data in enumerate(case.constants))]
     outputs = [f"y{i}" for i in range(case.outputs)]
     node = helper.make_node(case.op, operands, outputs, name="node", **case.attrs)
-    graph = agrees(build([node], shapes, outputs, constants, case.opset))
+    graph = agrees(build([node], shapes, outputs, constants, case.opset), rtol=5e-6)
     assert graph.outputs == tuple(outputs)
     assert all(n.name.startswith("node") for n in graph.nodes)
 
@@ -211,3 +247,15 @@ def test_a_gemm_that_ignores_c_is_a_matmul(agrees: Agrees, build: Build) -> None
     node = helper.make_node("Gemm", ["x", "w", "c"], ["y"], beta=0.0, alpha=2.0, transB=1)
     graph = agrees(build([node], {"x": (3, 4), "c": (5,)}, ["y"], {"w": np.ones((5, 4), np.float32)}))
     assert [n.op for n in graph.nodes] == ["MatMul"]
+
+
+def test_reduce_to_the_logarithm_of_a_sum_of_infinite_exponentials(agrees: Agrees, build: Build) -> None:
+    x = np.array([[-np.inf, -np.inf], [-np.inf, 1], [np.inf, 1], [1e30, -1e30]], np.float32)
+    node = helper.make_node("ReduceLogSumExp", ["x"], ["y"], axes=[1])
+    agrees(build([node], {"x": x.shape}, ["y"]), {"x": x})
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_lp_normalization_of_zeros_is_zero(agrees: Agrees, build: Build, p: int) -> None:
+    node = helper.make_node("LpNormalization", ["x"], ["y"], p=p)
+    agrees(build([node], {"x": (2, 3)}, ["y"], opset=22), {"x": np.array([[0, 0, 0], [1, 2, 3]], np.float32)})

@@ -114,3 +114,50 @@ def test_average_pool(agrees: Agrees, build: Build, case: str, opset: int, inclu
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (2, 3, 7)])
 def test_global_pool(agrees: Agrees, build: Build, op: str, shape: tuple[int, ...]) -> None:
     agrees(build([helper.make_node(op, ["x"], ["y"])], {"x": shape}, ["y"]))
+
+
+TRANSPOSED: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "plain": ((1, 3, 5, 4), (3, 4, 3, 2), {}),
+    "batch of two": ((2, 3, 5, 4), (3, 4, 2, 2), {"strides": [2, 2]}),
+    "stride over kernel": ((1, 3, 4, 5), (3, 2, 2, 1), {"strides": [3, 2]}),
+    "kernel over stride": ((1, 3, 4, 5), (3, 2, 4, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    "asymmetric pads": ((1, 3, 5, 5), (3, 2, 4, 4), {"strides": [2, 3], "pads": [0, 1, 2, 1]}),
+    "dilations": ((1, 3, 5, 4), (3, 2, 3, 2), {"dilations": [2, 3], "strides": [1, 2]}),
+    "grouped": ((1, 4, 5, 4), (4, 3, 3, 3), {"group": 2, "strides": [2, 2]}),
+    "depthwise": ((1, 4, 5, 4), (4, 1, 4, 4), {"group": 4, "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    "output padding": (
+        (1, 3, 5, 4),
+        (3, 2, 3, 3),
+        {"strides": [2, 2], "output_padding": [1, 0], "pads": [1, 1, 1, 1]},
+    ),
+    "output shape": ((1, 3, 5, 4), (3, 2, 3, 3), {"strides": [2, 3], "output_shape": [10, 11]}),
+    "output shape, same upper": (
+        (1, 3, 5, 4),
+        (3, 2, 3, 3),
+        {"strides": [2, 2], "output_shape": [10, 8], "auto_pad": "SAME_UPPER"},
+    ),
+    "same upper": ((1, 3, 5, 4), (3, 2, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    "same lower": ((1, 3, 5, 4), (3, 2, 3, 3), {"strides": [2, 2], "auto_pad": "SAME_LOWER"}),
+    "same upper of an even kernel": ((1, 3, 5, 4), (3, 2, 4, 2), {"auto_pad": "SAME_UPPER"}),
+    "valid": ((1, 3, 5, 4), (3, 2, 3, 3), {"strides": [2, 2], "auto_pad": "VALID"}),
+    "one dimension": ((1, 3, 7), (3, 2, 4), {"strides": [2], "pads": [1, 1]}),
+    "three dimensions": ((1, 2, 3, 4, 2), (2, 3, 2, 2, 2), {"strides": [2, 1, 2]}),
+}
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("case", TRANSPOSED)
+def test_conv_transpose(agrees: Agrees, build: Build, case: str, bias: bool) -> None:
+    shape, weights, attrs = TRANSPOSED[case]
+    random = np.random.default_rng(3)
+    constants = {"w": random.normal(size=weights).astype(np.float32)}
+    if bias:
+        constants["b"] = random.normal(size=weights[1] * attrs.get("group", 1)).astype(np.float32)
+    node = helper.make_node("ConvTranspose", ["x", *constants], ["y"], **attrs)
+    graph = agrees(build([node], {"x": shape}, ["y"], constants))
+    assert [n.op for n in graph.nodes if n.op != "Slice"] == ["ConvTranspose"]
+
+
+def test_conv_transpose_with_computed_weights(agrees: Agrees, build: Build) -> None:
+    node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], strides=[2, 2])
+    agrees(build([node], {"x": (1, 3, 5, 5), "w": (3, 4, 3, 3), "b": (4,)}, ["y"]))

@@ -71,8 +71,8 @@ def conv(grow: Grower, rank: int = 4, kind: str = "any") -> str:
     return conv_on(grow, x, kind)
 
 
-def conv_on(grow: Grower, x: str, kind: str = "any", stride: int = 0) -> str:
-    """A convolution of an existing value; a pointwise one has the given stride, or a random one."""
+def conv_on(grow: Grower, x: str, kind: str = "any", stride: int = 0, width: int = 0) -> str:
+    """A convolution of an existing value; stride (of a pointwise one) and channels are random where they are 0."""
     net = grow.net
     batch, channels, *spatial = net.shape(x)
     if kind == "pointwise":
@@ -93,7 +93,7 @@ def conv_on(grow: Grower, x: str, kind: str = "any", stride: int = 0) -> str:
         if kind == "depthwise"
         else group * grow.pick(1, 2, 5)
         if kind == "grouped"
-        else grow.pick(*WIDTHS)
+        else width or grow.pick(*WIDTHS)
     )
     terms = channels // group * prod(window["kernel"])
     weights = net.random.uniform(-1, 1, (out, channels // group, *window["kernel"])) / sqrt(terms)
@@ -215,7 +215,8 @@ def chain(grow: Grower) -> str:
     """A pointwise convolution with what slides over its result, as bands are made of."""
     net = grow.net
     value = net.input(1, grow.pick(*CHANNELS), grow.pick(*LONG), grow.pick(*LONG))
-    value = grow.grow(conv_on(grow, value, "pointwise", stride=1), 2, movement=False)
+    value = conv_on(grow, value, "pointwise", stride=1)
+    value = grow.ranked(grow.grow(value, 2, movement=grow.chance(4)), 4)
     if not grow.chance(3):
         return conv_on(grow, value, "depthwise")
     shape = net.shape(value)
@@ -240,6 +241,26 @@ def fork(grow: Grower) -> str:
     return net.node("Concat", same, (shape[0], total, *shape[2:]), known, axis=1)
 
 
+def join(grow: Grower) -> str:
+    """Two convolutions of one value and what is computed from both, one of them read in another order."""
+    net = grow.net
+    value, width = _source(grow, 4), grow.pick(*WIDTHS)
+    branches = [conv_on(grow, value, "pointwise", stride=1, width=width) for _ in range(2)]
+    for i, branch in enumerate(branches):
+        shape = net.shape(branch)
+        if grow.chance(2):
+            starts = (0, 0, shape[2] - 1, 0)
+            branches[i] = net.node(
+                "Slice", [branch], shape, net.known[branch], starts=starts, steps=(1, 1, -1, 1)
+            )
+        branches[i] = grow.grow(branches[i], 1, movement=False)
+    if grow.chance(2):
+        branches.reverse()
+    a, b = (net.known[v] for v in branches)
+    bound = a.bound + b.bound
+    return net.node("Add", branches, net.shape(branches[0]), Known(bound, a.error + b.error + EPS * bound))
+
+
 ANCHORS: Mapping[str, Callable[[Grower], str]] = {
     "conv": conv,
     "conv 1x1": lambda grow: conv(grow, kind="pointwise"),
@@ -253,4 +274,5 @@ ANCHORS: Mapping[str, Callable[[Grower], str]] = {
     "pointwise": pointwise,
     "chain": chain,
     "fork": fork,
+    "join": join,
 }

@@ -91,6 +91,57 @@ def padded_windows_without_overlap(net: Net) -> None:
     )  # fmt: skip
 
 
+def band_of_one_row(net: Net) -> None:
+    """The only row of a ring is its row, not its columns."""
+    value = conv(net, net.input(1, 3, 1, 7), (17, 3, 1, 1), (1, 17, 1, 7))
+    conv(net, value, (17, 1, 1, 3), (1, 17, 1, 5), group=17)
+
+
+def _band_after(net: Net, op: str, shape: tuple[int, ...], **attrs: tuple[int, ...]) -> None:
+    value = conv(net, net.input(1, 3, 8, 8), (4, 3, 1, 1), (1, 4, 8, 8))
+    value = net.node(op, [value], shape, LOOSE, **attrs)
+    net.node(
+        "Conv", [value, net.uniform(4, 1, 3, 3)], shape, LOOSE,
+        strides=(1, 1), dilations=(1, 1), pads=(1, 1, 1, 1), group=4,
+    )  # fmt: skip
+
+
+def band_of_a_reversed_value(net: Net) -> None:
+    """A window over rows in reverse order is no band, and is not read in place."""
+    _band_after(net, "Slice", (1, 4, 8, 8), starts=(0, 0, 7, 0), steps=(1, 1, -1, 1))
+
+
+def band_of_a_part(net: Net) -> None:
+    """The pads of a window over a slice are not the pads of what is sliced."""
+    _band_after(net, "Slice", (1, 4, 6, 8), starts=(0, 0, 1, 0), steps=(1, 1, 1, 1))
+
+
+def band_of_every_other_row(net: Net) -> None:
+    """A ring has every row."""
+    _band_after(net, "Slice", (1, 4, 4, 8), starts=(0, 0, 1, 0), steps=(1, 1, 2, 1))
+
+
+def band_of_a_transposed_value(net: Net) -> None:
+    """A ring's rows are rows of its producer."""
+    _band_after(net, "Transpose", (1, 4, 8, 8), perm=(0, 1, 3, 2))
+
+
+def reversed_columns_under_a_padded_window(net: Net) -> None:
+    """The row of fill values is as long as forward columns need it."""
+    value = conv(net, net.input(1, 3, 7, 1), (3, 3, 1, 1), (1, 3, 7, 1))
+    value = net.node("Slice", [value], (1, 2, 7, 1), LOOSE, starts=(0, 0, 6, 0), steps=(1, 1, -1, 1))
+    net.node(
+        "Conv", [value, net.uniform(2, 1, 3, 2)], (1, 2, 6, 1), LOOSE,
+        strides=(1, 1), dilations=(1, 1), pads=(0, 0, 1, 1), group=2,
+    )  # fmt: skip
+
+
+def product_with_planes_as_lanes(net: Net) -> None:
+    """An operand that is the same for every row lies in its panel once, wherever the tile begins."""
+    x, weights = net.input(1, 3, 9), net.uniform(8, 3, 3)
+    net.node("Conv", [x, weights], (1, 8, 8), LOOSE, strides=(1,), dilations=(1,), pads=(0, 1), group=1)
+
+
 def pad_of_a_vector(net: Net) -> None:
     """The basic level asks whether a pad is spatial: a vector has no channels."""
     value = net.node("ReduceSum", [net.input(1, 3)], (3,), LOOSE, axes=(0,), keepdims=0)
@@ -121,6 +172,13 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
         band_of_columns,
         band_into_a_pool_of_columns,
         padded_windows_without_overlap,
+        band_of_one_row,
+        band_of_a_reversed_value,
+        band_of_a_part,
+        band_of_every_other_row,
+        band_of_a_transposed_value,
+        reversed_columns_under_a_padded_window,
+        product_with_planes_as_lanes,
         pad_of_a_vector,
         concat_of_a_value_with_itself,
         one_element,
