@@ -89,7 +89,7 @@ def lower_graph(graph: Graph, options: Options) -> Stages:
 def assemble_bundle(stages: Stages, options: Options, model_sha256: str) -> Bundle:
     """Plan to files: generate, assemble and join the kernels and the program."""
     target, plan, graph = stages.target, stages.plan, stages.graph
-    kernels = kernel_objects(tuple(dict.fromkeys(step.lowered.kernel for step in plan.steps)))
+    kernels = kernel_objects([step.lowered.kernel for step in plan.steps])
     identity = hashlib.sha256(
         "\n".join([str(plan), graph.name, str(options.threads), *sorted(kernels)]).encode() + plan.weights
     ).hexdigest()[:16]

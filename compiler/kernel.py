@@ -1,7 +1,7 @@
 """Kernel: a group laid out in memory and scheduled, with canonical names: all that code generation reads.
 
-Two groups that compute the same on the same shapes become equal kernels, whatever their values were called; `Kernel.symbol` is the hash of
-the text, so a kernel has one name on every machine.
+Two groups that compute the same on the same shapes have the same text, whatever their values were called; `Kernel.symbol` is its hash, so a
+kernel has one name on every machine.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class Halo:
     address: Index
     """Element number over axis 0 (row), 1 (column) and 2 (element)."""
 
+    def __str__(self) -> str:
+        where = f"{self.rows}x{self.cols}x{self.depth} from ({self.top}, {self.left})"
+        return f"{where} filled with {self.fill} at {self.address}"
+
 
 @dataclass(frozen=True)
 class Block:
@@ -88,6 +92,12 @@ class Place:
     local: str = ""
     """The local buffer that the stage fills; empty for the root."""
     halo: Halo | None = None
+
+    def __str__(self) -> str:
+        block = f"{self.block.mr}x{self.block.nv} unroll {self.block.unroll}"
+        text = f"outer {self.outer} row a{self.row} col a{self.col} lane a{self.lane} block {block} k {self.k_order}"
+        text += " packed" * self.packed + " row epilogue" * self.row_epilogue
+        return text + (f" into {self.local} {self.halo}" if self.local else "")
 
 
 @dataclass(frozen=True)

@@ -137,9 +137,11 @@ def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | Non
 def _adjacent_in_rows(stage: Stage) -> bool:
     """Whether neighbours in memory, of the output and of the first operand, are neighbours in its rows: planes, as in a single convolution's ONNX layout.
 
-    Lanes then run along the rows and the operands change places.
+    Lanes then run along the rows and the operands change places; not where a prologue would be computed anew for every block of channels.
     """
     a, b = stage.operands
+    if not in_place(a):
+        return False
     own = [axis for axis in stage.axes if depends(a, axis.id) and not depends(b, axis.id)]
     return any(
         out_stride(stage, axis.id) == 1 and stride(a, axis.id) == 1 and axis.extent >= 8 for axis in own
@@ -240,7 +242,7 @@ def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[
         stage = replace(stage, axes=(*stage.axes, row))
     outer = tuple(a.id for a in rows if a is not row)
     taps = prod(a.extent for a in stage.reduce)
-    mr = 4 if machine.registers >= 32 or taps <= 9 else 3
+    mr = (6 if taps <= 9 else 4) if machine.registers >= 32 else (4 if taps <= 9 else 3)
     order = tuple(a.id for a in stage.reduce)
     return stage, Place(outer, row.id, None if col is None else col.id, lane.id, Block(mr, 1), order, packed)
 

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import onnx.helper
 
 from ..elementwise import TABLE
-from ..graph import MOVEMENT, Attribute, Node, Type
+from ..graph import ANCHORS, Attribute, Node, Type
 from ..interpret_graph import NUMPY
 from .onnx_node import OnnxNode, Unsupported
 
 DTYPES = frozenset({"bool", "float32", "int32", "int64", "int8", "uint8"})
-"""Element types of values that are computed at run time; what is neither elementwise nor movement takes and gives float32."""
+"""Element types of values that are computed at run time; anchors and Resize take and give float32."""
 
 
 @dataclass
@@ -70,14 +71,26 @@ class Builder:
         inputs: Sequence[str],
         shape: tuple[int, ...] | None = None,
         /,
-        dtype: str = "",
         **attrs: Attribute,
     ) -> str:
-        """Emit an inner node of what `node` becomes; `shape` None is the broadcast of the inputs, no `dtype` that of the first. Returns its value's name."""
+        """Emit an inner node of what `node` becomes; `shape` None is the broadcast of the inputs. Returns its value's name."""
         if shape is None:
             shape = np.broadcast_shapes(*(self.shape(value) for value in inputs))
+        return self.typed_step(node, label, op, inputs, Type(self.types[inputs[0]].dtype, shape), **attrs)
+
+    def typed_step(
+        self,
+        node: OnnxNode,
+        label: str,
+        op: str,
+        inputs: Sequence[str],
+        type_: Type,
+        /,
+        **attrs: Attribute,
+    ) -> str:
+        """`step` for an op that does not give the element type it takes."""
         name = self.fresh(node, label)
-        self.types[name] = Type(dtype or self.types[inputs[0]].dtype, shape)
+        self.types[name] = type_
         self._emit(Node(op, tuple(inputs), name, _sorted(attrs), f"{node.name}/{label}"))
         return name
 
@@ -92,7 +105,7 @@ class Builder:
     def _emit(self, node: Node) -> None:
         if node.op not in NUMPY and node.op not in TABLE:
             raise Unsupported(f"it needs the elementwise operator {node.op}, which fusekit does not have")
-        if node.op not in MOVEMENT and node.op not in TABLE:
+        if node.op in ANCHORS or node.op == "Resize":
             for value in (*node.inputs, node.output):
                 if (dtype := self.types[value].dtype) != "float32":
                     raise Unsupported(f"its operands must be float32, not {dtype}")
@@ -106,6 +119,11 @@ class Builder:
             count += 1
             name = f"{stem}{count}"
         return name
+
+
+def onnx_number(dtype: str) -> int:
+    """ONNX's number of an element type."""
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def _sorted(attrs: dict[str, Attribute]) -> tuple[tuple[str, Attribute], ...]:

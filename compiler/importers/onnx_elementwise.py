@@ -5,13 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 
-import numpy as np
-import onnx.helper
-
 from ...errors import UserError
 from .. import elementwise
 from ..expr import Load
-from .builder import Builder
+from ..graph import Type
+from .builder import Builder, onnx_number
 from .onnx_node import OnnxNode, Unsupported
 
 
@@ -82,7 +80,7 @@ def power(builder: Builder, node: OnnxNode) -> None:
 
 def cast_like(builder: Builder, node: OnnxNode) -> None:
     """A Cast to the type of the second operand, whose elements are not read."""
-    builder.finish(node, "Cast", node.inputs[:1], to=_number_of(node.type().dtype))
+    builder.finish(node, "Cast", node.inputs[:1], to=onnx_number(node.type().dtype))
 
 
 def sum_(builder: Builder, node: OnnxNode) -> None:
@@ -122,14 +120,11 @@ def _operands(builder: Builder, node: OnnxNode) -> tuple[str, ...]:
             data = builder.constants[value].astype(dtype)
             operands.append(builder.add_constant(builder.fresh(node, "operand"), data))
         else:
-            shape, to = builder.shape(value), _number_of(dtype)
-            operands.append(builder.step(node, "operand", "Cast", (value,), shape, dtype=dtype, to=to))
+            type_ = Type(dtype, builder.shape(value))
+            operands.append(
+                builder.typed_step(node, "operand", "Cast", (value,), type_, to=onnx_number(dtype))
+            )
     return tuple(operands)
-
-
-def _number_of(dtype: str) -> int:
-    """ONNX's number of an element type."""
-    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def _total(builder: Builder, node: OnnxNode, values: tuple[str, ...]) -> str:

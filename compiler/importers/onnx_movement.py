@@ -154,10 +154,10 @@ def gather(builder: Builder, node: OnnxNode) -> None:
     shape = builder.shape(x)
     axis = axis_of(node.integer("axis", 0), len(shape))
     indices = [int(i) % shape[axis] for i in builder.data(node, 1, "`indices` input").reshape(-1)]
-    runs = _runs(indices)
-    if len(runs) > GATHERED_SLICES:
+    slices = runs(indices)
+    if len(slices) > GATHERED_SLICES:
         raise Unsupported(
-            f"its indices are irregular: they make {len(runs)} slices and at most {GATHERED_SLICES} are supported"
+            f"its indices are irregular: they make {len(slices)} slices and at most {GATHERED_SLICES} are supported"
         )
     reshape_of(builder, node, taken(builder, node, x, axis, indices))
 
@@ -165,7 +165,7 @@ def gather(builder: Builder, node: OnnxNode) -> None:
 def taken(builder: Builder, node: OnnxNode, x: str, axis: int, indices: list[int]) -> str:
     """The elements of `x` at `indices` along `axis`, as slices one behind the other."""
     shape = builder.shape(x)
-    parts = [_line(builder, node, x, axis, start, step, count) for start, step, count in _runs(indices)]
+    parts = [_line(builder, node, x, axis, start, step, count) for start, step, count in runs(indices)]
     if len(parts) == 1:
         return parts[0]
     return builder.step(
@@ -213,26 +213,25 @@ def _even(size: int, parts: int) -> tuple[int, ...]:
     return tuple(min(each, size - each * i) for i in range(parts))
 
 
-def _runs(indices: list[int]) -> list[tuple[int, int, int]]:
+def runs(indices: list[int]) -> list[tuple[int, int, int]]:
     """`indices` as evenly spaced runs (start, step, count).
 
-    >>> _runs([3, 5, 7, 0, 0])
-    [(3, 2, 3), (0, 1, 1), (0, 1, 1)]
+    >>> runs([3, 5, 7, 0, 0])
+    [(3, 2, 3), (0, 0, 2)]
     """
-    runs: list[tuple[int, int, int]] = []
+    found: list[tuple[int, int, int]] = []
     position = 0
     while position < len(indices):
         step = indices[position + 1] - indices[position] if position + 1 < len(indices) else 1
         count = 1
         while (
-            step
-            and position + count < len(indices)
+            position + count < len(indices)
             and indices[position + count] - indices[position + count - 1] == step
         ):
             count += 1
-        runs.append((indices[position], step or 1, count))
+        found.append((indices[position], step, count))
         position += count
-    return runs
+    return found
 
 
 IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {

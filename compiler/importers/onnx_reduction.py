@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .builder import Builder
+from ..graph import Type
+from .builder import Builder, onnx_number
 from .onnx_node import OnnxNode, axes_of, axis_of
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -32,6 +33,36 @@ def reduce(op: str, before: str = "", after: str = "") -> Callable[[Builder, Onn
             return builder.finish(node, op, (x,), axes=axes, keepdims=keepdims)
         reduced = builder.step(node, "reduce", op, (x,), node.type().shape, axes=axes, keepdims=keepdims)
         return builder.finish(node, after, (reduced,))
+
+    return lower
+
+
+def arg(op: str) -> Callable[[Builder, OnnxNode], None]:
+    """Where along an axis the largest or smallest element is: the first or last position that has it, in float32 up to the end."""
+
+    def lower(builder: Builder, node: OnnxNode) -> None:
+        x = node.inputs[0]
+        shape = builder.shape(x)
+        axis = axis_of(node.integer("axis", 0), len(shape))
+        reduced = (*shape[:axis], 1, *shape[axis + 1 :])
+        found = builder.step(node, "found", op, (x,), reduced, axes=(axis,), keepdims=1)
+        hit = builder.typed_step(node, "hit", "Equal", (x, found), Type("bool", shape))
+        positions = np.arange(shape[axis]).reshape(-1, *[1] * (len(shape) - axis - 1))
+        last = node.integer("select_last_index", 0)
+        # Where nothing is equal, which takes a NaN, the position is the worst but a valid one.
+        other = builder.constant(node, "other", 0 if last else shape[axis] - 1)
+        choice = (hit, builder.constant(node, "positions", positions), other)
+        chosen = builder.typed_step(node, "chosen", "Where", choice, Type("float32", shape))
+        best = builder.step(
+            node,
+            "best",
+            "ReduceMax" if last else "ReduceMin",
+            (chosen,),
+            node.type().shape,
+            axes=(axis,),
+            keepdims=node.integer("keepdims", 1),
+        )
+        builder.finish(node, "Cast", (best,), to=onnx_number("int64"))
 
     return lower
 
@@ -134,6 +165,8 @@ def _shifted(builder: Builder, node: OnnxNode, axes: tuple[int, ...], shape: tup
 
 
 IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
+    "ArgMax": arg("ReduceMax"),
+    "ArgMin": arg("ReduceMin"),
     "LogSoftmax": log_softmax,
     "LpNormalization": lp_normalization,
     "ReduceL1": reduce("ReduceSum", before="Abs"),

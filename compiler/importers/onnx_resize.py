@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil, floor, prod
 
 import numpy as np
 
 from ..interpret_graph import ROUNDINGS, resize_positions
 from .builder import Builder
-from .onnx_movement import GATHERED_SLICES, taken
+from .onnx_movement import GATHERED_SLICES, runs, taken
 from .onnx_node import OnnxNode, Unsupported, axis_of
+from .resize_matrix import cubic, resize_matrix, triangle
 
 HALF = Fraction(1, 2)
 
 
 def resize(builder: Builder, node: OnnxNode) -> None:
-    """Nearest or linear samples of the input; one of the same scale everywhere is a copy."""
+    """Nearest or linear samples of the input; other filters as matrix products. One of the same scale everywhere is a copy."""
     if node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise Unsupported("keeping the aspect ratio is not supported")
-    if node.integer("antialias", 0):
-        raise Unsupported("antialiasing is not supported")
     scales = _scales(builder, node)
     mode = node.text("mode", "nearest")
-    if mode not in ("nearest", "linear"):
-        raise Unsupported(f"the mode {mode} is not supported, only linear and nearest")
     coordinates, rounding = _grid(builder, node, scales)
-    _finish(builder, node, scales, mode, coordinates, rounding)
+    if mode == "cubic" or (mode == "linear" and node.integer("antialias", 0)):
+        return _by_matrices(builder, node, scales, coordinates)
+    return _finish(builder, node, scales, mode, coordinates, rounding)
 
 
 def resize_10(builder: Builder, node: OnnxNode) -> None:
@@ -57,6 +56,26 @@ def _finish(
     )
 
 
+def _by_matrices(builder: Builder, node: OnnxNode, scales: tuple[float, ...], coordinates: str) -> None:
+    """One axis after the other as the second to last of a product with a constant matrix from the left."""
+    x = node.inputs[0]
+    antialias = bool(node.integer("antialias", 0))
+    filter_ = triangle() if node.text("mode", "") == "linear" else cubic(node.number("cubic_coeff_a", -0.75))
+    renormalised = antialias or bool(node.integer("exclude_outside", 0))
+    for axis, (scale, after) in enumerate(zip(scales, node.type().shape, strict=True)):
+        shape = builder.shape(x)
+        if scale == 1.0:
+            continue
+        positions = resize_positions(coordinates, scale, shape[axis], after)
+        data = resize_matrix(positions, shape[axis], filter_, scale if antialias else 1.0, renormalised)
+        matrix = builder.constant(node, "matrix", data)
+        rows = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :]))
+        x = builder.step(node, "rows", "Reshape", (x,), rows)
+        x = builder.step(node, "resized", "MatMul", (matrix, x), (rows[0], after, rows[2]))
+        x = builder.step(node, "axes", "Reshape", (x,), (*shape[:axis], after, *shape[axis + 1 :]))
+    builder.finish(node, "Reshape", (x,))
+
+
 def _inexact_axes(
     builder: Builder, node: OnnxNode, scales: tuple[float, ...], coordinates: str, rounding: str
 ) -> tuple[str, tuple[float, ...]]:
@@ -73,10 +92,7 @@ def _inexact_axes(
         indices = [int(i) for i in np.clip(rough, 0, before - 1)]
         points = _exact_positions(coordinates, scale, before, after)
         exact = [min(max(_EXACT_ROUNDINGS[rounding](point), 0), before - 1) for point in points]
-        if (
-            indices != exact
-            and sum(a != b for a, b in zip(indices, indices[1:], strict=False)) < GATHERED_SLICES
-        ):
+        if indices != exact and len(runs(indices)) <= GATHERED_SLICES:
             x = taken(builder, node, x, axis, indices)
             scales = (*scales[:axis], 1.0, *scales[axis + 1 :])
     return x, scales

@@ -24,7 +24,10 @@ Build = Callable[..., Any]
 Importing = Callable[..., Graph]
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(
+    "name",
+    ["blazeface_like", "ds_cnn", "face_landmark_like", "mobilenet_v3_large", "shufflenet_v2", "vit_tiny"],
+)
 def test_zoo_nets_agree_with_onnx_runtime(agrees: Agrees, name: str) -> None:
     agrees(ZOO[name](), rtol=1e-5)
 
@@ -264,7 +267,6 @@ def single(
             single("Cast", {"x": (4,)}, to=11),
             "float64 values are not supported at run time, only bool, float32",
         ),
-        (single("ArgMax", {"x": (4,)}), "no such operator in fusekit"),
         (
             single("MaxPool", {"x": (1, 2, 4)}, kernel_shape=[2], pads=[0, 2]),
             "its pads are as large as its window, which would lie in them and see nothing",

@@ -70,7 +70,7 @@ def test_to_sizes(agrees: Agrees, build: Build, grid: str, mode: str, sizes: lis
 
 def test_nearest_of_every_small_size_is_onnx_runtimes_to_the_element(agrees: Agrees, build: Build) -> None:
     """Its coordinates are float32, and not what exact ones are."""
-    seen = set()
+    seen: set[str] = set()
     for before, after in [(3, 9), (27, 9), (49, 7), (13, 20), (41, 49), (6, 7), (55, 25)]:
         node, constants = resize_to(
             [after], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
@@ -130,9 +130,29 @@ def test_tensorflows_half_pixel_for_nearest_neighbours(agrees: Agrees, build: Bu
     agrees(build([node], {"x": (1, 2, 7, 6)}, ["y"], constants, 11), rtol=0)
 
 
+@pytest.mark.parametrize("scale", [2.0, 1.5, 0.6])
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("outside", [0, 1])
+def test_cubic(agrees: Agrees, build: Build, grid: str, outside: int, scale: float) -> None:
+    node, constants = resize_by(
+        [1, 1, scale, 2 * scale],
+        mode="cubic",
+        coordinate_transformation_mode=grid,
+        exclude_outside=outside,
+        cubic_coeff_a=-0.6,
+    )
+    agrees(build([node], {"x": (1, 2, 7, 6)}, ["y"], constants), rtol=5e-6)
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pytest.mark.parametrize("sizes", [[1, 2, 3, 4], [1, 2, 5, 17], [1, 2, 14, 12]])
+@pytest.mark.parametrize("outside", [0, 1])
+def test_antialias(agrees: Agrees, build: Build, mode: str, sizes: list[int], outside: int) -> None:
+    node, constants = resize_to(sizes, mode=mode, antialias=1, exclude_outside=outside)
+    agrees(build([node], {"x": (1, 2, 11, 9)}, ["y"], constants, 18), rtol=5e-6)
+
+
 REFUSED: dict[str, tuple[tuple[onnx.NodeProto, dict[str, Any]], int]] = {
-    "the mode cubic is not supported, only linear and nearest": (resize_by([1, 1, 2, 2], mode="cubic"), 17),
-    "antialiasing is not supported": (resize_by([1, 1, 0.5, 0.5], mode="linear", antialias=1), 18),
     "keeping the aspect ratio is not supported": (
         resize_to([1, 2, 5, 5], keep_aspect_ratio_policy="not_larger"),
         18,

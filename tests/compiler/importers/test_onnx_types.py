@@ -158,3 +158,15 @@ def test_a_mask_from_a_range_is_folded(agrees: Agrees, build: Build) -> None:
     }
     graph = agrees(build(nodes, {"x": (4, 4)}, ["y"], constants))
     assert [node.op for node in graph.nodes] == ["Add"]
+
+
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
+@pytest.mark.parametrize(
+    "attrs", [{}, {"axis": 1}, {"axis": -1, "keepdims": 0}, {"axis": 1, "select_last_index": 1}]
+)
+def test_where_the_largest_and_the_smallest_are(
+    agrees: Agrees, build: Build, op: str, attrs: dict[str, int]
+) -> None:
+    model = build([helper.make_node(op, ["x"], ["y"], **attrs)], {"x": (2, 5, 3)}, ["y"], types={"y": INT64})
+    agrees(model)
+    agrees(model, {"x": np.random.default_rng(2).integers(0, 2, (2, 5, 3)).astype(np.float32)})

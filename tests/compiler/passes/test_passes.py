@@ -152,6 +152,76 @@ def test_fold_batch_norm_leaves_a_broadcast_of_the_result() -> None:
     assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["Conv", "Add"]
 
 
+@pytest.mark.parametrize("group", [1, 2])
+def test_fold_batch_norm_into_a_transposed_convolution(group: int) -> None:
+    sketch = Sketch((1, 4, 2, 3))
+    attrs: dict[str, Attribute] = {"strides": (2, 2), "dilations": (1, 1), "pads": (0,) * 4, "group": group}
+    sketch.add("a", "ConvTranspose", ["x", sketch.random("w", (4, 3, 2, 2))], (1, 3 * group, 4, 6), **attrs)
+    sketch.add("b", "Mul", ["a", sketch.random("m", (3 * group, 1, 1))])
+    sketch.add("y", "Add", ["b", sketch.random("s", (3 * group, 1, 1))])
+    assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["ConvTranspose"]
+
+
+def test_fold_batch_norm_into_a_matrix_product_and_the_bias_behind_it() -> None:
+    sketch = Sketch((2, 3))
+    sketch.add("a", "MatMul", ["x", sketch.random("w", (3, 4))], (2, 4))
+    sketch.add("b", "Add", [sketch.random("bias", (4,)), "a"])
+    sketch.add("c", "Mul", ["b", sketch.random("m", (4,))])
+    sketch.add("y", "Add", ["c", sketch.random("s", (1, 4))])
+    after = same(fold_batch_norm, sketch.graph("y"))
+    assert ops(after) == ["MatMul", "Add"]
+    assert len(after.constants) == 2
+
+
+def test_fold_batch_norm_into_a_matrix_product_without_a_bias() -> None:
+    sketch = Sketch((2, 3))
+    sketch.add("a", "MatMul", ["x", sketch.random("w", (3, 4))], (2, 4))
+    sketch.add("b", "Mul", ["a", sketch.constant("m", 0.5)])
+    sketch.add("y", "Add", ["b", sketch.random("s", (4,))])
+    assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["MatMul", "Add"]
+
+
+def test_fold_batch_norm_of_subtractions_and_divisions() -> None:
+    """A normalization that is spelled out: ``(x - mean) / deviation * scale + bias``."""
+    sketch = Sketch((1, 3, 2, 5))
+    sketch.conv("a", "x", (3, 4))
+    sketch.add("b", "Sub", ["a", sketch.random("mean", (4, 1, 1))])
+    sketch.add("c", "Div", ["b", sketch.constant("deviation", np.full((4, 1, 1), 0.5))])
+    sketch.add("d", "Mul", ["c", sketch.random("scale", (4, 1, 1))])
+    sketch.add("y", "Add", ["d", sketch.random("bias", (4, 1, 1))])
+    assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["Conv"]
+
+
+@pytest.mark.parametrize(("op", "number"), [("Div", 0.0), ("Mul", np.inf), ("Mul", 3e38), ("Add", np.nan)])
+def test_fold_batch_norm_leaves_what_makes_weights_infinite(op: str, number: float) -> None:
+    sketch = Sketch((1, 3, 2, 5))
+    sketch.conv("a", "x", (3, 4))
+    sketch.add("y", op, ["a", sketch.constant("m", np.full((4, 1, 1), number))])
+    assert ops(fold_batch_norm(sketch.graph("y"))) == ["Conv", op]
+
+
+def test_fold_batch_norm_leaves_a_constant_from_which_a_convolution_is_subtracted() -> None:
+    sketch = Sketch((1, 3, 2, 5))
+    sketch.conv("a", "x", (3, 4))
+    sketch.add("y", "Sub", [sketch.random("s", (4, 1, 1)), "a"])
+    assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["Conv", "Sub"]
+
+
+def test_fold_batch_norm_leaves_a_matrix_product_of_computed_matrices() -> None:
+    sketch = Sketch((3, 3))
+    sketch.add("a", "MatMul", ["x", "x"], (3, 3))
+    sketch.add("y", "Mul", ["a", sketch.random("m", (3,))])
+    assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["MatMul", "Mul"]
+
+
+def test_fold_batch_norm_leaves_numbers_per_row_of_a_matrix_product() -> None:
+    sketch = Sketch((2, 3))
+    sketch.add("a", "MatMul", ["x", sketch.random("w", (3, 4))], (2, 4))
+    sketch.add("b", "Add", ["a", sketch.random("bias", (2, 1))])
+    sketch.add("y", "Mul", ["b", sketch.random("m", (4,))])
+    assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["MatMul", "Add", "Mul"]
+
+
 def test_identity_movement_goes_and_the_output_keeps_its_name() -> None:
     sketch = Sketch((2, 3))
     sketch.add("a", "Relu", ["x"])
