@@ -61,7 +61,7 @@ def _by_matrices(builder: Builder, node: OnnxNode, scales: tuple[float, ...], co
     x = node.inputs[0]
     antialias = bool(node.integer("antialias", 0))
     filter_ = triangle() if node.text("mode", "") == "linear" else cubic(node.number("cubic_coeff_a", -0.75))
-    renormalised = antialias or bool(node.integer("exclude_outside", 0))
+    renormalised = bool(node.integer("exclude_outside", 0))
     for axis, (scale, after) in enumerate(zip(scales, node.type().shape, strict=True)):
         shape = builder.shape(x)
         if scale == 1.0:

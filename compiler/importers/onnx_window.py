@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from .builder import Builder
 from .onnx_node import OnnxNode, Unsupported
 
@@ -59,15 +61,30 @@ def conv_transpose(builder: Builder, node: OnnxNode) -> None:
     """The transpose of a convolution; what `output_padding` or `output_shape` add beyond the last window is in the output's shape."""
     x, w = node.inputs[:2]
     kernel = builder.shape(w)[2:]
+    strides = node.ints("strides") or (1,) * len(kernel)
+    dilations = node.ints("dilations") or (1,) * len(kernel)
+    pads = _cut(node, builder.shape(x)[2:], kernel)
+    if max(strides) > 1 and max(dilations) > 1 and w in builder.constants:
+        # Code generation has one or the other; the zeros between the weights are what dilations are.
+        w = builder.constant(node, "dilated", _dilated(builder.constants[w], dilations))
+        dilations = (1,) * len(kernel)
     builder.finish(
         node,
         "ConvTranspose",
-        tuple(value for value in node.inputs if value),
-        strides=node.ints("strides") or (1,) * len(kernel),
-        dilations=node.ints("dilations") or (1,) * len(kernel),
-        pads=_cut(node, builder.shape(x)[2:], kernel),
+        (x, w, *filter(None, node.inputs[2:])),
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
         group=node.integer("group", 1),
     )
+
+
+def _dilated(weights: np.ndarray, dilations: tuple[int, ...]) -> np.ndarray:
+    """`weights` with their kernel spread out between zeros."""
+    kernel = [(k - 1) * d + 1 for k, d in zip(weights.shape[2:], dilations, strict=True)]
+    spread = np.zeros((*weights.shape[:2], *kernel), weights.dtype)
+    spread[(slice(None), slice(None), *(slice(None, None, d) for d in dilations))] = weights
+    return spread
 
 
 def _cut(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import fusekit
-from fusekit.compiler.summary import summarise
+from fusekit.compiler.summary import LARGEST, summarise
 from fusekit.compiler.target import TARGETS
 from fusekit.toolkit.cli import main
 from fusekit.toolkit.zoo import export
@@ -96,6 +96,16 @@ def test_facts_are_those_of_the_bundle(tmp_path: Path) -> None:
         summary.arena_bytes,
         summary.scratch_bytes,
     )
+
+
+def test_largest_values_come_first(tmp_path: Path) -> None:
+    largest = summarise(export("vit_tiny", tmp_path / "vit_tiny.onnx"), "cortex-a76").largest
+    assert len(largest) == LARGEST
+    assert [(v.name, v.shape) for v in largest[:2]] == [
+        ("block0.gelu", (1, 37, 256)),
+        ("block1.gelu", (1, 37, 256)),
+    ]
+    assert [v.bytes for v in largest] == sorted((v.bytes for v in largest), reverse=True)
 
 
 def test_text_has_a_line_a_fact(check: Check, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fusekit.compiler.graph import Graph, Type, verify
 from fusekit.compiler.importers.onnx import import_onnx
 from fusekit.compiler.interpret_graph import run_graph
 from fusekit.compiler.passes import canonicalise
+from fusekit.errors import UserError
 
 Array = np.ndarray[Any, Any]
 Importing = Callable[..., Graph]
@@ -111,5 +112,20 @@ def agrees(importing: Importing) -> Callable[..., Graph]:
                     got[name], expected, rtol=0, atol=rtol * scale, err_msg=f"{stage} {name}"
                 )
         return canonical
+
+    return run
+
+
+@pytest.fixture
+def message(tmp_path: Path) -> Callable[..., str]:
+    """A function that gives the text of the UserError for a model, or for what was written to ``m.onnx``, without the folder's name."""
+
+    def run(model: onnx.ModelProto | None = None, shapes: Mapping[str, tuple[int, ...]] | None = None) -> str:
+        path = tmp_path / "m.onnx"
+        if model is not None:
+            onnx.save(model, str(path))
+        with pytest.raises(UserError) as caught:
+            import_onnx(path, shapes or {})
+        return str(caught.value).replace(f"{tmp_path}/", "")
 
     return run

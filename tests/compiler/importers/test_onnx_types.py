@@ -165,7 +165,7 @@ def test_a_mask_from_a_range_is_folded(agrees: Agrees, build: Build) -> None:
     "attrs", [{}, {"axis": 1}, {"axis": -1, "keepdims": 0}, {"axis": 1, "select_last_index": 1}]
 )
 def test_where_the_largest_and_the_smallest_are(
-    agrees: Agrees, build: Build, op: str, attrs: dict[str, int]
+    agrees: Agrees, build: Build, op: str, attrs: dict[str, Any]
 ) -> None:
     model = build([helper.make_node(op, ["x"], ["y"], **attrs)], {"x": (2, 5, 3)}, ["y"], types={"y": INT64})
     agrees(model)

@@ -161,3 +161,10 @@ def test_conv_transpose(agrees: Agrees, build: Build, case: str, bias: bool) -> 
 def test_conv_transpose_with_computed_weights(agrees: Agrees, build: Build) -> None:
     node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], strides=[2, 2])
     agrees(build([node], {"x": (1, 3, 5, 5), "w": (3, 4, 3, 3), "b": (4,)}, ["y"]))
+
+
+def test_conv_transpose_never_has_strides_and_dilations(agrees: Agrees, build: Build) -> None:
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 1], dilations=[1, 2])
+    graph = agrees(build([node], {"x": (1, 3, 5, 5)}, ["y"], {"w": np.ones((3, 4, 2, 3), np.float32)}))
+    assert graph.nodes[0].ints("dilations") == (1, 1)
+    assert graph.types[graph.nodes[0].inputs[1]].shape == (3, 4, 2, 5)
