@@ -19,6 +19,7 @@ from .target import Target
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 PTR = ir.PointerType()
+Module = ir.Module
 Value = Any
 """An LLVM value; llvmlite has no useful types."""
 
@@ -155,7 +156,7 @@ class Emitter:
     def store(self, value: Value, pointer: Value, dtype: str) -> None:
         """Write all lanes of `value` to adjacent elements."""
         if dtype == "bool":
-            lanes = value.type.count if isinstance(value.type, ir.VectorType) else 1
+            lanes = lanes_of(value)
             wide = _MEMORY_TYPES[dtype] if lanes == 1 else ir.VectorType(_MEMORY_TYPES[dtype], lanes)
             value = self.builder.zext(value, wide)
         self.builder.store(value, pointer).align = item_bytes(dtype)
@@ -310,6 +311,11 @@ def opaque(builder: ir.IRBuilder, pointer: Value) -> Value:
     plain = builder.gep(pointer, [ir.Constant(I64, 0)], source_etype=ir.IntType(8))
     plain.type = PTR
     return plain
+
+
+def lanes_of(value: Value) -> int:
+    """Elements of a vector; 1 for a scalar."""
+    return value.type.count if isinstance(value.type, ir.VectorType) else 1
 
 
 def mangle(type_: Any) -> str:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llvmlite import ir
-
 from .anchors import ANCHORS
 from .anchors.region import Region, axis_of, balanced
 from .anchors.window import FILL, fill_row
-from .emit import I64, Coord, Value, kernel_function
+from .emit import I64, Coord, Module, Value, kernel_function
 from .expr import loads
 from .index import Index
 from .kernel import TILE, Halo, Kernel, Place, local_bytes
@@ -23,7 +21,7 @@ from .lower_expr import Lowering, Point, coordinate
 from .stage import Stage
 
 
-def generate(kernel: Kernel) -> ir.Module:
+def generate(kernel: Kernel) -> Module:
     """The module that defines `kernel.symbol`."""
     module, e, pointers, scratch, begin, end = kernel_function(
         kernel.target, kernel.symbol, len(kernel.arguments)

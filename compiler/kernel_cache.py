@@ -16,12 +16,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-import llvmlite
-
 from ..cache import cache_dir, store
 from .generate import generate
 from .kernel import Kernel
-from .objects import assemble
+from .objects import LLVM_VERSION, assemble
 
 WORTH_A_WORKER = 6
 """Kernels per worker below which starting one costs more than it saves."""
@@ -60,7 +58,7 @@ def compile_into(folder: Path, kernel: Kernel) -> None:
 @cache
 def code_version() -> str:
     """Hash of what decides a kernel's code besides its text."""
-    digest = hashlib.sha256(f"{llvmlite.__version__} {sys.version_info[:2]}".encode())
+    digest = hashlib.sha256(f"{LLVM_VERSION} {sys.version_info[:2]}".encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from llvmlite import ir
-
-from .emit import Emitter, Value, mangle
+from .emit import Emitter, Value, lanes_of, mangle
 from .expr import Acc, Const, Expr, Op
 
 _Lower = Callable[[Emitter, Op, list[Value]], Value]
@@ -82,7 +80,7 @@ def _rounding(name: str) -> _Lower:
 def _cast(e: Emitter, node: Op, args: list[Value]) -> Value:
     source, target = node.args[0].dtype, node.dtype
     (value,) = args
-    lanes = value.type.count if isinstance(value.type, ir.VectorType) else 1
+    lanes = lanes_of(value)
     to = e.type(target, lanes)
     b = e.builder
     if target == "bool":
@@ -107,7 +105,7 @@ def _cast(e: Emitter, node: Op, args: list[Value]) -> Value:
 
 
 def _bitcast(e: Emitter, node: Op, args: list[Value]) -> Value:
-    lanes = args[0].type.count if isinstance(args[0].type, ir.VectorType) else 1
+    lanes = lanes_of(args[0])
     return e.builder.bitcast(args[0], e.type(node.dtype, lanes))
 
 

@@ -5,23 +5,34 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from .target import Target
 
+LLVM_VERSION: str = llvmlite.__version__
+
 
 @cache
-def _machine(cpu: str, triple: str) -> Any:
+def _initialise() -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu, opt=3, reloc="pic", codemodel="small"
+
+
+def _machine(target: Target) -> Any:
+    """A target machine for one module: LLVM's remembers sections of modules that it has seen, by address."""
+    _initialise()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, opt=3, reloc="pic", codemodel="small"
     )
 
 
 def optimise(text: str, target: Target) -> Any:
     """The module parsed, verified and optimised for `target`."""
-    machine = _machine(target.cpu, target.triple)
+    return _optimised(text, _machine(target))
+
+
+def _optimised(text: str, machine: Any) -> Any:
     module = llvm.parse_assembly(text)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
@@ -34,10 +45,12 @@ def optimise(text: str, target: Target) -> Any:
 
 
 def assemble(text: str, target: Target) -> bytes:
-    """A relocatable ELF object of the module."""
-    return bytes(_machine(target.cpu, target.triple).emit_object(optimise(text, target)))
+    """A relocatable ELF object of the module; equal texts give equal bytes."""
+    machine = _machine(target)
+    return bytes(machine.emit_object(_optimised(text, machine)))
 
 
 def listing(text: str, target: Target) -> str:
     """The module as assembly."""
-    return str(_machine(target.cpu, target.triple).emit_assembly(optimise(text, target)))
+    machine = _machine(target)
+    return str(machine.emit_assembly(_optimised(text, machine)))

@@ -29,6 +29,7 @@ static inline void relax(void) { __asm__ volatile("isb" ::: "memory"); } /* YIEL
 #else
 #error "the crew knows x86-64 and aarch64"
 #endif
+#define SPINS_PER_YIELD 256 /* the scheduler may have put both threads on one core: then the other must run to open the gate */
 #define SPINS_CROWDED 32 /* a waiter that spins on another thread's core only delays it */
 
 #ifdef FK_CREW_JITTER
@@ -87,7 +88,8 @@ typedef struct {
 static void gate_wait(gate *g, uint32_t seen, int32_t spins) {
     for (int32_t i = 0; i < spins; i++) {
         if (atomic_load_explicit(&g->opened, memory_order_acquire) != seen) return;
-        relax();
+        if (i % SPINS_PER_YIELD == SPINS_PER_YIELD - 1) sched_yield();
+        else relax();
     }
     jitter();
     atomic_fetch_add_explicit(&g->sleepers, 1, memory_order_seq_cst);

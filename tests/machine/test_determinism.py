@@ -15,9 +15,11 @@ PROGRAM = """
 import hashlib, sys
 from pathlib import Path
 from fusekit.compiler.compile import Options, compile_model
-bundle = compile_model(Path(sys.argv[1]), Options(target=sys.argv[2], fusion=sys.argv[3], threads=2))
-for name in sorted(bundle.files):
-    print(name, hashlib.sha256(bundle.files[name]).hexdigest())
+options = Options(target=sys.argv[2], fusion=sys.argv[3], threads=2)
+bundles = [compile_model(Path(sys.argv[1]), options) for _ in range(8)]
+for name in sorted(bundles[0].files):
+    assert len({bundle.files[name] for bundle in bundles}) == 1, f"{name} differs within a process"
+    print(name, hashlib.sha256(bundles[0].files[name]).hexdigest())
 """
 
 
