@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import UserError
 from .elementwise import TABLE
-from .expr import Expr, Load, const, guard, op, substitute
+from .expr import DYNAMIC, Const, Expr, Load, Lookup, cast, const, guard, op, substitute
 from .graph import Graph, Node, Type
-from .index import Axis, Bound, Index, Map, flatten, unflatten
+from .index import Axis, Bound, Index, Map, Term, flatten, unflatten
 from .resize import resize
 from .stage import Combine, Operand, Stage
 
@@ -135,6 +135,22 @@ def _expand(values: Values, node: Node, where: Map) -> Expr:
     return values.broadcast(node.inputs[0], where)
 
 
+def _gather(values: Values, node: Node, where: Map) -> Expr:
+    x, indices = node.inputs
+    axis, shape = node.attr("axis"), values.type(x).shape
+    assert isinstance(axis, int)
+    rank = len(values.type(indices).shape)
+    index = cast(values.at(indices, where[axis : axis + rank]), "int64")
+    index = op("select", op("lt", index, 0), index + shape[axis], index)
+    index = op("min", op("max", index, 0), shape[axis] - 1)
+    source = values.expr(x)
+    if isinstance(source, Const):
+        return source
+    assert isinstance(source, Load), f"{x} is looked up, so it is in memory"
+    dynamic = Index(0, (Term(1, Axis(DYNAMIC, shape[axis])),))
+    return Lookup(source.dtype, source.buffer, (*where[:axis], dynamic, *where[axis + rank :]), index)
+
+
 def _resize(values: Values, node: Node, where: Map) -> Expr:
     return resize(lambda at: values.at(node.inputs[0], at), values, node, where)
 
@@ -142,6 +158,7 @@ def _resize(values: Values, node: Node, where: Map) -> Expr:
 MOVES: Mapping[str, Callable[[Values, Node, Map], Expr]] = {
     "Reshape": _reshape, "Transpose": _transpose, "Pad": _pad, "Slice": _slice, "Concat": _concat, "Expand": _expand,
     "Resize": _resize,
+    "Gather": _gather,
 }  # fmt: skip
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import UserError
 
 SCHEMA = 1
 FILES = ("model.o", "model.h", "weights.bin", "manifest.json")
+MAX_THREADS = 8
+"""The most threads that a model is compiled for."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class TargetInfo:
 
 @dataclass(frozen=True)
 class Manifest:
-    """manifest.json, parsed."""
+    """manifest.json, parsed; `files` has the SHA-256 of the bundle's other files by name."""
 
     schema: int
     name: str
@@ -72,16 +77,17 @@ class Manifest:
     weights_bytes: int
     scratch_bytes: int
     code_bytes: int
+    files: Mapping[str, str]
 
     def to_json(self) -> str:
         """Canonical text: equal manifests give equal bytes."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
     @staticmethod
-    def from_json(text: str) -> Manifest:
-        """The manifest of `text`; UserError for another schema or no manifest at all."""
+    def from_json(text: str | bytes) -> Manifest:
+        """The manifest of `text`, which is UTF-8; UserError for another schema or no manifest at all."""
         try:
-            raw: dict[str, Any] = json.loads(text)
+            raw: dict[str, Any] = json.loads(text.decode() if isinstance(text, bytes) else text)
             if raw.get("schema") != SCHEMA:
                 raise UserError(
                     f"the bundle's manifest has schema {raw.get('schema')}, this fusekit reads {SCHEMA}: compile the model again"
@@ -90,12 +96,13 @@ class Manifest:
                 **{
                     **raw,
                     "target": TargetInfo(**{**raw["target"], "features": tuple(raw["target"]["features"])}),
-                    "inputs": tuple(TensorInfo(**{**t, "shape": tuple(t["shape"])}) for t in raw["inputs"]),
-                    "outputs": tuple(TensorInfo(**{**t, "shape": tuple(t["shape"])}) for t in raw["outputs"]),
+                    "inputs": tuple(_tensor(t) for t in raw["inputs"]),
+                    "outputs": tuple(_tensor(t) for t in raw["outputs"]),
                     "kernels": tuple(KernelInfo(**{**k, "ops": tuple(k["ops"])}) for k in raw["kernels"]),
+                    "files": dict(raw["files"]),
                 }
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"the bundle's manifest.json is damaged ({error}): compile the model again"
             ) from None
@@ -109,37 +116,89 @@ class Bundle:
     files: Mapping[str, bytes]
 
     def with_file(self, name: str, content: bytes) -> Bundle:
-        """The bundle with one more file."""
-        return replace(self, files={**self.files, name: content})
+        """The bundle with one more file, which the manifest lists too."""
+        manifest = replace(self.manifest, files={**self.manifest.files, name: sha256(content)})
+        files = {**self.files, name: content, "manifest.json": manifest.to_json().encode()}
+        return Bundle(manifest, files)
 
     def write(self, folder: Path) -> None:
-        """Write all files to `folder`, which appears whole or not at all; an older bundle there is replaced."""
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
-            raise UserError(f"{folder} exists and is no bundle: name an empty or new folder with -o")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        """Write all files to `folder`, which appears whole or not at all; an older bundle there is replaced.
+
+        UserError where `folder` holds anything else or cannot be written.
+        """
+        # the folder itself, so that a link to it stays
+        place = Path(os.path.realpath(folder))
         try:
-            part.chmod(0o755)
-            for name, content in self.files.items():
-                (part / name).write_bytes(content)
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+            if place.exists() and not place.is_dir():
+                raise UserError(f"{folder} exists and is no folder: name an empty or new folder with -o")
+            if place.exists() and any(place.iterdir()) and not _is_bundle(place):
+                raise UserError(f"{folder} exists and is no bundle: name an empty or new folder with -o")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as part:
+                self._put(Path(part), place)
+        except OSError as error:
+            raise UserError(
+                f"the bundle cannot be written to {folder} ({error.strerror}): name a folder that can be written with -o"
+            ) from None
+
+    def _put(self, part: Path, place: Path) -> None:
+        """Make the new bundle in `part`, beside `place`, and swap it with what is there."""
+        new, old = part / "new", part / "old"
+        new.mkdir()
+        for name, content in self.files.items():
+            (new / name).write_bytes(content)
+        if place.exists():
+            os.replace(place, old)
+        try:
+            os.replace(new, place)
+        except OSError:
+            if old.exists():
+                os.replace(old, place)
+            raise
 
     @staticmethod
     def read(folder: Path) -> Bundle:
-        """The bundle in `folder`; UserError where that is none."""
+        """The bundle in `folder`; UserError where that is none or a file is not what the manifest says."""
         folder = Path(folder)
-        manifest = folder / "manifest.json"
-        if not manifest.is_file():
+        try:
+            if not (folder / "manifest.json").is_file():
+                raise UserError(
+                    f"{folder} is no bundle: it has no manifest.json; make one with fusekit compile MODEL -o {folder}"
+                )
+            missing = [name for name in FILES if not (folder / name).is_file()]
+            if missing:
+                raise UserError(f"the bundle {folder} lacks {', '.join(missing)}: compile the model again")
+            files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+        except OSError as error:
             raise UserError(
-                f"{folder} is no bundle: it has no manifest.json; make one with fusekit compile MODEL -o {folder}"
-            )
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        if missing:
-            raise UserError(f"the bundle {folder} lacks {', '.join(missing)}: compile the model again")
-        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
-        return Bundle(Manifest.from_json(manifest.read_text(encoding="utf-8")), files)
+                f"the bundle {folder} cannot be read ({error.strerror}): make its files readable"
+            ) from None
+        manifest = Manifest.from_json(files["manifest.json"])
+        for name, digest in manifest.files.items():
+            if name in files and sha256(files[name]) != digest:
+                raise UserError(
+                    f"{name} of the bundle {folder} is damaged, it is not what manifest.json says: compile the model again"
+                )
+        return Bundle(manifest, files)
+
+
+def sha256(content: bytes) -> str:
+    """The digest by which a manifest knows a file."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _tensor(raw: dict[str, Any]) -> TensorInfo:
+    tensor = TensorInfo(**{**raw, "shape": tuple(raw["shape"])})
+    # memory is handed to native code by these numbers
+    if min(tensor.shape, default=0) < 0 or math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize != tensor.bytes:
+        raise ValueError(f"{tensor.name} {tensor.dtype}{list(tensor.shape)} is not {tensor.bytes} bytes")
+    return tensor
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether fusekit made the folder, with this schema or an older one."""
+    try:
+        raw = json.loads((folder / "manifest.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(raw, dict) and "schema" in raw and str(raw.get("symbol")).startswith("fk_model_")

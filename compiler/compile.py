@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from .. import __version__
 from ..errors import UserError
 from .bands import form_bands
-from .bundle import SCHEMA, Bundle, KernelInfo, Manifest, TargetInfo, TensorInfo
+from .bundle import MAX_THREADS, SCHEMA, Bundle, KernelInfo, Manifest, TargetInfo, TensorInfo, sha256
 from .fusion import LEVELS, Fused, Level, fuse
 from .graph import Graph
 from .header import header
@@ -28,8 +28,6 @@ from .relocatable import join_objects
 from .target import Target, find_target
 from .tolerance import relative_tolerance
 
-MAX_THREADS = 8
-
 
 @dataclass(frozen=True)
 class Options:
@@ -42,12 +40,36 @@ class Options:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def checked(self) -> Options:
-        """The options themselves; UserError for values out of range."""
+        """The options with every shape a tuple; UserError for values of another type or out of range."""
+        if not isinstance(_any(self.target), str):
+            raise UserError(f"target is {self.target!r}: give a name, such as 'host' or 'rpi5'")
+        if not isinstance(_any(self.bands), bool):
+            raise UserError(f"bands is {self.bands!r}: give True or False")
+        if not _is_int(self.threads):
+            raise UserError(f"threads is {self.threads!r}: give an int from 1 to {MAX_THREADS}")
         if self.fusion not in LEVELS:
             raise UserError(f"unknown fusion level {self.fusion!r}: levels are {', '.join(LEVELS)}")
         if not 1 <= self.threads <= MAX_THREADS:
             raise UserError(f"{self.threads} threads: fusekit compiles for 1 to {MAX_THREADS}")
-        return self
+        return replace(self, shapes=_shapes(self.shapes))
+
+
+def _any(value: object) -> object:
+    # mypy holds callers to the annotations, Python does not
+    return value
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shapes(given: object) -> dict[str, tuple[int, ...]]:
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise UserError(f"shapes is {given!r}: give a dict of input names to shapes, like {{'x': (1, 3, 224, 224)}}")
+    for name, shape in given.items():
+        if not isinstance(shape, Sequence) or not all(_is_int(n) and n > 0 for n in shape):
+            raise UserError(f"shapes gives {name!r} as {shape!r}: give a tuple of positive ints, like (1, 3, 224, 224)")
+    return {name: tuple(shape) for name, shape in given.items()}
 
 
 @dataclass(frozen=True)
@@ -97,12 +119,13 @@ def assemble_bundle(stages: Stages, options: Options, model_sha256: str) -> Bund
     objects = [kernels[symbol] for symbol in sorted(kernels)]
     model = join_objects([assemble(str(generate_program(program)), target), *objects])
     manifest = Manifest(
-        SCHEMA, graph.name, identity, program.symbol, model_sha256, compiler_version(),
+        SCHEMA, graph.name, identity, program.symbol, model_sha256, __version__,
         TargetInfo(target.name, target.triple, target.cpu, target.features), options.fusion, options.bands, options.threads,
         tuple(_tensor(graph, v, 0.0) for v in graph.inputs),
         tuple(_tensor(graph, v, relative_tolerance(graph, v)) for v in graph.outputs),
         tuple(_kernel(stages, step, i) for i, step in enumerate(plan.steps)),
         plan.arena_bytes, len(plan.weights), plan.scratch_bytes * options.threads, sum(map(len, objects)),
+        {"model.o": sha256(model), "weights.bin": sha256(plan.weights)},
     )  # fmt: skip
     files = {
         "model.o": model,
@@ -124,11 +147,3 @@ def _kernel(stages: Stages, step: Step, number: int) -> KernelInfo:
     flops = sum(stage.flops for stage in group.stages)
     label = "+".join(group.nodes[:1]) if group.nodes else kernel.symbol
     return KernelInfo(kernel.symbol, label, group.ops, flops, touched, str(kernel.schedule))
-
-
-def compiler_version() -> str:
-    """fusekit's version."""
-    try:
-        return version("fusekit")
-    except PackageNotFoundError:
-        return "0.1.0"

@@ -73,6 +73,19 @@ class Load(Expr):
 
 
 @dataclass(frozen=True, eq=False)
+class Lookup(Expr):
+    """The element of `buffer` at `map`, where the axis number `DYNAMIC` has the value of `index`, which the expression keeps in range."""
+
+    buffer: str
+    map: Map
+    index: Expr
+
+
+DYNAMIC = -9
+"""Number of the axis that stands for a coordinate computed at run time."""
+
+
+@dataclass(frozen=True, eq=False)
 class Acc(Expr):
     """What the anchor computed for this output element."""
 
@@ -131,6 +144,8 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return args
         case Guard(inside=inside, outside=outside):
             return inside, outside
+        case Lookup(index=index):
+            return (index,)
     return ()
 
 
@@ -153,11 +168,12 @@ def rewrite(
     leaf: Callable[[Expr], Expr | None] | None = None,
     change: Callable[[Index], Index] | None = None,
 ) -> Expr:
-    """`expr` with its leaves replaced by `leaf(node)` (None keeps one) and every Index by `change(index)`; sharing is kept."""
+    """`expr` with what reads memory replaced by `leaf(node)` (None keeps one) and every Index by `change(index)`; sharing is kept."""
     done: dict[int, Expr] = {}
     for node in walk(expr):
-        new = leaf(node) if leaf is not None and not children(node) else None
-        done[id(node)] = _rebuild(node, done, change) if new is None else new
+        rebuilt = _rebuild(node, done, change)
+        new = leaf(rebuilt) if leaf is not None and isinstance(rebuilt, Load | Lookup) else None
+        done[id(node)] = rebuilt if new is None else new
     return done[id(expr)]
 
 
@@ -172,6 +188,10 @@ def _rebuild(node: Expr, done: Mapping[int, Expr], change: Callable[[Index], Ind
             return guard(box, done[id(inside)], done[id(outside)])
         case Load(dtype, buffer, where) if change is not None:
             return Load(dtype, buffer, tuple(change(index) for index in where))
+        case Lookup(dtype, buffer, where, index):
+            moved = where if change is None else tuple(change(i) for i in where)
+            same = change is None and done[id(index)] is index
+            return node if same else Lookup(dtype, buffer, moved, done[id(index)])
     return node
 
 
@@ -180,9 +200,9 @@ def substitute(expr: Expr, axes: Mapping[int, Index]) -> Expr:
     return rewrite(expr, change=lambda index: index.substitute(axes))
 
 
-def loads(*roots: Expr) -> list[Load]:
-    """The Loads under `roots`, operands first."""
-    return [node for node in walk(*roots) if isinstance(node, Load)]
+def loads(*roots: Expr) -> list[Load | Lookup]:
+    """What reads memory under `roots`, operands first."""
+    return [node for node in walk(*roots) if isinstance(node, Load | Lookup)]
 
 
 def text(*roots: Expr) -> str:
@@ -210,6 +230,9 @@ def _line(node: Expr, names: Mapping[int, str]) -> str:
             return f"{value!r}" if dtype == "float32" else f"{value!r}:{dtype}"
         case Load(dtype, buffer, where):
             return f"{buffer}[{', '.join(map(str, where))}]" + ("" if dtype == "float32" else f":{dtype}")
+        case Lookup(dtype, buffer, where, index):
+            kind = "" if dtype == "float32" else f":{dtype}"
+            return f"{buffer}[{', '.join(map(str, where))} by {names[id(index)]}]{kind}"
         case Acc():
             return "acc"
         case Op(dtype, prim, args):
@@ -225,5 +248,5 @@ def cost(*roots: Expr) -> int:
     weight = {"div": 8, "sqrt": 8}
     total = 0
     for node in walk(*roots):
-        total += weight.get(node.prim, 1) if isinstance(node, Op) else isinstance(node, Load)
+        total += weight.get(node.prim, 1) if isinstance(node, Op) else isinstance(node, Load | Lookup)
     return total

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from .expr import Expr, Guard, Load, loads, rewrite, walk
+from .expr import Expr, Guard, Load, Lookup, loads, rewrite, walk
 from .graph import Type
 from .index import Axis, Index, Term
 from .stage import Operand, Stage, Store
@@ -55,8 +55,8 @@ def flatten_stage(stage: Stage, layouts: Mapping[str, Layout]) -> Stage:
     """The stage with one flat Index in every Load and Store of a buffer in `layouts`."""
 
     def flat(node: Expr) -> Expr | None:
-        if isinstance(node, Load) and node.buffer in layouts:
-            return Load(node.dtype, node.buffer, (layouts[node.buffer].address(node.map),))
+        if isinstance(node, Load | Lookup) and node.buffer in layouts:
+            return replace(node, map=(layouts[node.buffer].address(node.map),))
         return None
 
     return map_exprs(
@@ -115,7 +115,7 @@ def _plain(stage: Stage, operand: Operand) -> Operand:
 
 
 def _indexes(node: Expr) -> tuple[Index, ...]:
-    if isinstance(node, Load):
+    if isinstance(node, Load | Lookup):
         return node.map
     return tuple(bound.index for bound in node.box) if isinstance(node, Guard) else ()
 

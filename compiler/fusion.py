@@ -243,6 +243,9 @@ class _Fusion:
         if node.output in self.graph.outputs or not self.readers.get(node.output):
             return False
         readers = self.readers[node.output]
+        if any(r.op == "Gather" and r.inputs[0] == node.output for r in readers):
+            self._cut(node, "it is looked up by indices of run time")
+            return False
         if node.op == "Reshape":
             self.floating[node.output] = node
             return True

@@ -10,6 +10,7 @@ The op set is the canonical one that the passes leave behind:
 - ``ReduceSum``, ``ReduceMean``, ``ReduceMax``, ``ReduceMin`` (x) with ``axes`` and ``keepdims``;
 - ``Reshape`` (x), ``Transpose`` (x; ``perm``), ``Pad`` (x; ``pads`` begins then ends, ``value``), ``Slice`` (x; ``starts``, ``steps``),
   ``Concat`` (x…; ``axis``), ``Expand`` (x): data movement, whose sizes are in the output's type;
+- ``Gather`` (x, indices; ``axis``) by indices computed at run time: negative ones count from the end, others are forced into range;
 - ``Resize`` (x; ``mode`` nearest or linear, ``coordinates`` half_pixel, asymmetric, align_corners or pytorch_half_pixel, ``rounding`` floor, ceil,
   round_prefer_floor or round_prefer_ceil, ``scales`` one float a dimension): ONNX's sampling grids.
 """

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .expr import Acc, Const, Expr, Guard, Load, Op, children
+from .expr import DYNAMIC, Acc, Const, Expr, Guard, Load, Lookup, Op, children
 from .index import Bound
 
 Array = np.ndarray[Any, Any]
@@ -79,6 +79,8 @@ def _evaluate(expr: Expr, load: Loader, axis: AxisValues, acc: Array | None) -> 
                 result = np.asarray(value, dtype)
             case Load():
                 result = load(node, axis)
+            case Lookup(dtype, buffer, where, index):
+                result = load(Load(dtype, buffer, where), _with_dynamic(axis, done[id(index)]))
             case Acc():
                 assert acc is not None, "Acc outside an epilogue"
                 result = acc
@@ -92,6 +94,10 @@ def _evaluate(expr: Expr, load: Loader, axis: AxisValues, acc: Array | None) -> 
         assert result.dtype == node.dtype, f"{type(node).__name__} of {node.dtype} gave {result.dtype}"
         done[id(node)] = result
     return done[id(expr)]
+
+
+def _with_dynamic(axis: AxisValues, index: Array) -> AxisValues:
+    return lambda number: index if number == DYNAMIC else axis(number)
 
 
 def _operands_first(root: Expr) -> Iterator[Expr]:

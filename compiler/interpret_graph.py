@@ -160,6 +160,14 @@ def _pad(node: Node, type_: Type, inputs: list[Array]) -> Array:
     )
 
 
+def _gather(node: Node, type_: Type, inputs: list[Array]) -> Array:
+    x, indices = inputs
+    axis = node.attr("axis")
+    assert isinstance(axis, int)
+    count = x.shape[axis]
+    return np.take(x, np.clip(np.where(indices < 0, indices + count, indices), 0, count - 1), axis)
+
+
 def _slice(node: Node, type_: Type, inputs: list[Array]) -> Array:
     where = [
         start + step * np.arange(n)
@@ -227,6 +235,7 @@ NUMPY: Mapping[str, Rule] = {
     "Reshape": lambda _, type_, inputs: inputs[0].reshape(type_.shape),
     "Resize": _resize,
     "Slice": _slice,
+    "Gather": _gather,
     "Transpose": lambda node, _, inputs: inputs[0].transpose(node.ints("perm")),
 }
 """Every canonical op that is not elementwise, from (node, output type, inputs) to the output."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .expr import Expr, Guard, Load, walk
+from .expr import Expr, Guard, Load, Lookup, walk
 from .fusion import Fused
 from .graph import Graph, Type
 from .index import Map
@@ -152,7 +152,7 @@ def _axes_of(expr: Expr) -> set[int]:
     """Numbers of the axes that the value of `expr` depends on."""
     found: set[int] = set()
     for node in walk(expr):
-        if isinstance(node, Load):
+        if isinstance(node, Load | Lookup):
             found |= set().union(*(index.axes for index in node.map))
         elif isinstance(node, Guard):
             found |= set().union(*(bound.index.axes for bound in node.box))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .emit import Coord, Emitter, Value
-from .expr import Acc, Const, Expr, Guard, Load, Op, walk
+from .expr import DYNAMIC, Acc, Const, Expr, Guard, Load, Lookup, Op, loads, walk
 from .index import Axis, Bound, Index
 from .lower_primitive import LOWER
 
@@ -182,6 +182,8 @@ class _Evaluation:
                 return self.acc
             case Load(dtype, buffer, (address,)):
                 return self._load(dtype, buffer, address)
+            case Lookup():
+                return self._lookup(node)
             case Op(dtype, prim, args):
                 return LOWER[prim](self.e, node, [self.done[id(a)] for a in args])
             case Guard(dtype, box, inside, outside):
@@ -208,6 +210,24 @@ class _Evaluation:
         return e.gather(
             [e.load(e.address(pointer, dtype, where + step * i), dtype) for i in range(point.lanes)]
         )
+
+    def _lookup(self, node: Lookup) -> Value:
+        """All lanes at one run-time coordinate where it does not depend on the lane, else each at its own."""
+        used = [i for load in loads(node.index) for i in load.map] + [
+            b.index for g in walk(node.index) if isinstance(g, Guard) for b in g.box
+        ]
+        if all(lane_step(index, self.point) == 0 for index in used):
+            return self._at_dynamic(node, self.point)
+        return self.e.gather(
+            [self._at_dynamic(node, lane_point(self.point, i)) for i in range(self.point.lanes)]
+        )
+
+    def _at_dynamic(self, node: Lookup, point: Point) -> Value:
+        single = Point(point.coords)
+        index = _Evaluation(self.lowering, single, None, self.clamp).value(node.index)
+        (address,) = node.map
+        at = point.at(DYNAMIC, self.e.coord(index, 0, 1 << 31))
+        return _Evaluation(self.lowering, at, None, self.clamp)._load(node.dtype, node.buffer, address)
 
     def _element(self, dtype: str, buffer: str, address: Index, point: Point) -> Value:
         where = self._inside_buffer(buffer, coordinate(self.e, address, point), 0)

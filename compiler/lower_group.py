@@ -13,7 +13,7 @@ from typing import Literal
 
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
-from .expr import Expr, Load, loads, rewrite
+from .expr import Expr, Load, Lookup, loads, rewrite
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs, windows_overlap
 from .graph import Type
 from .index import Axis
@@ -195,7 +195,9 @@ def _canonical(
             if id(node) in packed:
                 return packed[id(node)]
             return (
-                Load(node.dtype, named(node.buffer, node.dtype), node.map) if isinstance(node, Load) else None
+                replace(node, buffer=named(node.buffer, node.dtype))
+                if isinstance(node, Load | Lookup)
+                else None
             )
 
         stage = map_exprs(stage, lambda expr: rewrite(expr, leaf))

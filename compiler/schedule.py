@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import ceil, prod
 
 from .anchors.region import axis_of, balanced
-from .expr import Const, Expr, Guard, Load, cost, loads
+from .expr import Const, Expr, Guard, Load, Lookup, cost, loads
 from .flatten import merge_axes
 from .index import Axis, Index
 from .kernel import Block, Place
@@ -23,7 +23,7 @@ COSTLY_EPILOGUE = 12
 """Primitives per element above which an epilogue runs row by row."""
 
 
-def addresses(expr: Expr) -> list[Load]:
+def addresses(expr: Expr) -> list[Load | Lookup]:
     """The Loads of an operand, the widest first: its layout is the operand's."""
     return sorted(loads(expr), key=lambda load: -len(load.map[0].axes))
 

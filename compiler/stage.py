@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
-from .expr import Expr, Load, loads, substitute, text
+from .expr import Expr, Load, Lookup, loads, substitute, text
 from .graph import Type
 from .index import Axis, Map
 
@@ -71,7 +71,7 @@ class Stage:
         for store in self.stores:
             yield store.value
 
-    def loads(self) -> list[Load]:
+    def loads(self) -> list[Load | Lookup]:
         """Every Load of the stage."""
         return loads(*self.exprs())
 

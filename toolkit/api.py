@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from ..compiler.bundle import Bundle
     from ..compiler.fusion import Level
 
-LEVELS = ("none", "basic", "full")
-MAX_THREADS = 8
-
 
 def compile(
     path: str | os.PathLike[str],
@@ -29,13 +26,14 @@ def compile(
     """Compiles an ONNX file, or `zoo:NAME`, for a target; a bundle that this machine can run has a `model.so`.
 
     `fusion` is none, basic or full; `threads` is 1 to 8; `shapes` gives inputs with dynamic dimensions theirs.
-    Raises UserError for a file that is no model, an unsupported op, an unknown target or a dimension not given.
+    Raises UserError for a file that is no model, an unsupported op, an unknown target, a dimension not given, and
+    arguments of other types.
     """
     from ..compiler.compile import Options, compile_model
     from .zoo_model import model_path
 
-    fixed = {name: tuple(int(n) for n in shape) for name, shape in (shapes or {}).items()}
-    options = Options(target=target, fusion=cast("Level", fusion), threads=threads, bands=bands, shapes=fixed)
+    given = cast("Mapping[str, tuple[int, ...]]", {} if shapes is None else shapes)
+    options = Options(target, cast("Level", fusion), threads, bands, given).checked()
     with model_path(path) as file:
         return _with_shared_library(compile_model(file, options))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import difflib
 import itertools
+import math
 import mmap
 import os
 import tempfile
@@ -21,7 +22,7 @@ from ..errors import UserError
 from .host_features import host_features
 
 if TYPE_CHECKING:
-    from ..compiler.bundle import Bundle, Manifest
+    from ..compiler.bundle import Bundle, Manifest, TensorInfo
 
 ABI = 1
 ALIGNMENT = 64
@@ -114,7 +115,7 @@ class Model:
             )
         _check_features(manifest)
         self.manifest = manifest
-        self._library = _open_library(shared)
+        self._library = _open_library(shared, manifest.name)
         self._descriptor = _read_descriptor(self._library, manifest)
         self._weights = _map_weights(bundle, weights_path)
         if self._weights.nbytes != self._descriptor.weights_bytes:
@@ -193,17 +194,20 @@ class Model:
         self, feeds: Mapping[str, npt.NDArray[np.generic]]
     ) -> tuple[_State, list[npt.NDArray[np.generic]], dict[str, npt.NDArray[np.generic]]]:
         """A call state with its pointers set, the arrays that must stay alive, and the fresh outputs."""
-        if len(feeds) != len(self._inputs):
-            raise self._feed_error(feeds)
-        kept = []
-        for name, dtype, shape in self._inputs:
-            array = feeds.get(name)
-            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+        try:
+            if len(feeds) != len(self._inputs):
                 raise self._feed_error(feeds)
-            flags = array.flags
-            if not (flags.c_contiguous and flags.aligned):
-                array = array.copy()
-            kept.append(array)
+            kept = []
+            for name, dtype, shape in self._inputs:
+                array = feeds.get(name)
+                if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+                    raise self._feed_error(feeds)
+                flags = array.flags
+                if not (flags.c_contiguous and flags.aligned):
+                    array = array.copy()
+                kept.append(array)
+        except (TypeError, AttributeError):  # feeds is no mapping; looking first would cost every call
+            raise self._feed_error(feeds) from None
         outputs: dict[str, npt.NDArray[np.generic]] = {
             name: np.empty(shape, dtype) for name, dtype, shape in self._outputs
         }
@@ -227,10 +231,16 @@ class Model:
             self._every_crew.append(state.crew)
         return state
 
-    def _feed_error(self, feeds: Mapping[str, object]) -> UserError:
+    def _feed_error(self, feeds: object) -> UserError:
         """The first thing wrong with the feeds, in words."""
         known = ", ".join(f"{n} {d}{list(s)}" for n, d, s in self._inputs)
         names = [n for n, _, _ in self._inputs]
+        odd = not isinstance(feeds, Mapping) and type(feeds).__name__
+        odd = odd or next((f"a dict with the key {key!r}" for key in feeds if not isinstance(key, str)), "")
+        if odd:
+            return UserError(
+                f"{self.manifest.name} takes a dict of input names to numpy arrays, not {odd}: its inputs are {known}"
+            )
         for name in feeds:
             if name not in names:
                 guess = difflib.get_close_matches(name, names, 1)
@@ -277,33 +287,53 @@ _dlclose = ctypes.CDLL(None).dlclose
 _dlclose.argtypes = [ctypes.c_void_p]
 
 
-def _open_library(shared: bytes) -> ctypes.CDLL:
+def _open_library(shared: bytes, name: str) -> ctypes.CDLL:
     # dlopen returns the library that it already has under a name: every load gets a name of its own.
     with tempfile.TemporaryDirectory(prefix="fusekit-") as folder:
         path = Path(folder, "model.so")
         path.write_bytes(shared)
-        library = ctypes.CDLL(str(path))
-    library.fk_crew_create.argtypes = [ctypes.c_int64, ctypes.c_void_p]
-    library.fk_crew_create.restype = ctypes.c_void_p
-    library.fk_crew_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-    library.fk_crew_run.restype = None
-    library.fk_crew_destroy.argtypes = [ctypes.c_void_p]
-    library.fk_crew_destroy.restype = None
+        try:
+            library = ctypes.CDLL(str(path))
+            library.fk_crew_create.argtypes = [ctypes.c_int64, ctypes.c_void_p]
+            library.fk_crew_create.restype = ctypes.c_void_p
+            library.fk_crew_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+            library.fk_crew_run.restype = None
+            library.fk_crew_destroy.argtypes = [ctypes.c_void_p]
+            library.fk_crew_destroy.restype = None
+        except (OSError, AttributeError) as error:
+            said = str(error).removeprefix(f"{path}: ")
+            raise UserError(f"model.so of {name} is damaged ({said}): compile it again") from None
     return library
 
 
 def _read_descriptor(library: ctypes.CDLL, manifest: Manifest) -> _Descriptor:
-    descriptor = _Descriptor.in_dll(library, manifest.symbol)
+    apart = UserError(
+        f"manifest.json and model.so of {manifest.name} do not belong together, one is damaged: compile it again"
+    )
+    try:
+        descriptor = _Descriptor.in_dll(library, manifest.symbol)
+    except ValueError:
+        raise apart from None
     if descriptor.abi != ABI:
         raise UserError(
             f"bundle {manifest.name} has ABI {descriptor.abi} where this fusekit has {ABI}: compile it again"
         )
-    counts = (descriptor.n_inputs, descriptor.n_outputs, descriptor.threads)
-    if counts != (len(manifest.inputs), len(manifest.outputs), manifest.threads):
-        raise UserError(
-            f"manifest.json and model.so of {manifest.name} do not belong together: compile it again"
-        )
+    inputs, outputs = ([_size(t) for t in tensors] for tensors in (manifest.inputs, manifest.outputs))
+    # counts first: they say how far the code's own lists reach
+    counts = (descriptor.n_inputs, descriptor.n_outputs, descriptor.n_steps, descriptor.threads)
+    if counts != (len(inputs), len(outputs), len(manifest.kernels), manifest.threads):
+        raise apart
+    sizes = (descriptor.weights_bytes, descriptor.arena_bytes, descriptor.scratch_bytes)
+    if sizes != (manifest.weights_bytes, manifest.arena_bytes, manifest.scratch_bytes):
+        raise apart
+    if (descriptor.input_bytes[: len(inputs)], descriptor.output_bytes[: len(outputs)]) != (inputs, outputs):
+        raise apart
     return descriptor
+
+
+def _size(tensor: TensorInfo) -> int:
+    """The bytes that an array of the tensor's dtype and shape has."""
+    return math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
 
 
 def _map_weights(bundle: Bundle, path: Path | None) -> npt.NDArray[np.uint8]:

@@ -64,15 +64,13 @@ def reference_name() -> str:
     return f"onnxruntime {ort.__version__}, graph optimisation off"
 
 
-def write_reference(path: Path, manifest: Manifest, feeds: Arrays, want: Arrays) -> None:
-    """Keeps inputs and right answers beside a bundle, so that it can be verified without its model."""
-    from ..cache import store
-
+def reference_file(manifest: Manifest, feeds: Arrays, want: Arrays) -> bytes:
+    """Inputs and right answers as a file of a bundle, so that it can be verified without its model."""
     arrays = {f"input.{i}": feeds[tensor.name] for i, tensor in enumerate(manifest.inputs)}
     arrays |= {f"output.{i}": want[tensor.name] for i, tensor in enumerate(manifest.outputs)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    store(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_reference(path: Path, manifest: Manifest) -> tuple[Arrays, Arrays]:

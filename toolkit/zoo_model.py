@@ -25,7 +25,13 @@ def model_path(model: str | os.PathLike[str]) -> Iterator[Path]:
 
         name = text.removeprefix(PREFIX)
         with tempfile.TemporaryDirectory(prefix="fusekit-zoo-") as folder:
-            yield export(name, Path(folder, f"{name}.onnx"))
+            file = export(name, Path(folder, f"{name}.onnx"))
+            try:
+                yield file
+            except UserError as error:
+                if str(file) not in str(error):
+                    raise
+                raise UserError(str(error).replace(str(file), text)) from error
         return
     path = Path(text)
     if not path.is_file():

@@ -149,10 +149,13 @@ def tile(builder: Builder, node: OnnxNode) -> None:
 
 
 def gather(builder: Builder, node: OnnxNode) -> None:
-    """Constant indices: a Slice where they are evenly spaced, a Concat of slices where they are few."""
+    """A Gather, or for constant indices a Slice where they are evenly spaced and a Concat of slices where they are few."""
     x = node.inputs[0]
     shape = builder.shape(x)
     axis = axis_of(node.integer("axis", 0), len(shape))
+    if node.inputs[1] not in builder.constants:
+        builder.finish(node, "Gather", node.inputs[:2], axis=axis)
+        return
     indices = [int(i) % shape[axis] for i in builder.data(node, 1, "`indices` input").reshape(-1)]
     slices = runs(indices)
     if len(slices) > GATHERED_SLICES:

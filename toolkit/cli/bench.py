@@ -17,6 +17,7 @@ from ..measure.caveat import caveats
 from ..measure.record import RunRecord, Settings, write_records
 from ..measure.session import measure
 from ..measure.statistics import median_ns, speedup_of
+from ..writing import check_writable
 from .option import (
     BandsOption,
     DeviceOption,
@@ -63,6 +64,8 @@ def bench(
     settings = Settings(rounds=rounds, round_ms=round_ms, cpus=_cpus(cpus), counters=counters)
     fusions, counts = parse_fusions(fusion), parse_thread_counts(threads)
     banded, shapes = parse_switch(bands, "--bands"), parse_shapes(shape)
+    if output is not None:
+        check_writable(output)
     with find_device(device, inventory) as place:
         variants = compile_variants(
             model,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..api import compile
-from ..reference import reference_outputs, seeded_inputs, write_reference
+from ..reference import reference_file, reference_outputs, seeded_inputs
 from ..zoo_model import model_path
 from .option import (
     BandsOption,
@@ -45,9 +45,8 @@ def compile_command(
         shown.add_task(f"compiling {path.stem} · {target} · {fusion} · {threads} threads", total=None)
         bundle = compile(path, target=target, fusion=fusion, threads=threads, bands=banded, shapes=shapes)
         feeds = seeded_inputs(bundle.manifest)
-        want = reference_outputs(path, feeds)
-        bundle.write(output)
-        write_reference(output / REFERENCE, bundle.manifest, feeds, want)
+        answers = reference_file(bundle.manifest, feeds, reference_outputs(path, feeds))
+        bundle.with_file(REFERENCE, answers).write(output)
     manifest = bundle.manifest
     flops = sum(kernel.flops for kernel in manifest.kernels)
     stdout().print(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ..writing import writing
 from ..zoo_model import model_path
 from .option import (
     BandsOption,
@@ -54,4 +55,5 @@ def inspect(
     if output is None:
         sys.stdout.write(text)
     else:
-        output.write_text(text, encoding="utf-8")
+        with writing(output):
+            output.write_text(text, encoding="utf-8")

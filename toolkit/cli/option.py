@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ...compiler.bundle import MAX_THREADS
 from ...devices import Device, Inventory, load_inventory, open_device
 from ...errors import UserError
-from ..api import LEVELS, MAX_THREADS
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX file, or zoo:NAME.")]
 InventoryOption = Annotated[
@@ -27,7 +27,7 @@ ShapeOption = Annotated[
         "--shape", metavar="NAME=N,N,…", help="The shape of an input with dynamic dimensions; may repeat."
     ),
 ]
-FusionOption = Annotated[str, typer.Option(metavar="|".join(LEVELS), help="What may be fused.")]
+FusionOption = Annotated[str, typer.Option(metavar="none|basic|full", help="What may be fused.")]
 FusionsOption = Annotated[str, typer.Option("--fusion", metavar="LEVEL,…", help="Fusion levels, by comma.")]
 BandsOption = Annotated[
     str, typer.Option(metavar="on|off", help="Whether chains of anchors run in row bands.")
@@ -61,6 +61,8 @@ def parse_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
 
 def parse_fusions(text: str) -> tuple[str, ...]:
     """Fusion levels without repetition, in the given order."""
+    from ...compiler.fusion import LEVELS
+
     levels = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     for level in levels:
         if level not in LEVELS:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..measure.record import read_records
+from ..writing import writing
 from .screen import progress, stdout
 
 
@@ -25,7 +26,7 @@ def report(
     from ..report.write_report import write_report
 
     read = read_records(records)
-    with progress() as shown:
+    with progress() as shown, writing(output):
         shown.add_task(f"drawing {output.name}", total=None)
         written = write_report(read, output, png=png)
     for path in written:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..writing import writing
 from .screen import stdout
 
 zoo_app = typer.Typer(no_args_is_help=True, help="The seeded nets that fusekit builds itself.")
@@ -33,4 +34,7 @@ def export(
     from ..zoo import export as export_net
 
     name = name.removeprefix("zoo:")
-    stdout().print(str(export_net(name, output / f"{name}.onnx")), soft_wrap=True)
+    path = output / f"{name}.onnx"
+    with writing(path):
+        export_net(name, path)
+    stdout().print(str(path), soft_wrap=True)

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...errors import UserError
 from .runtime import crew_object, runner_runtime
 from .toolchain import Arch, find_toolchain, host_arch
 
@@ -42,5 +43,7 @@ def link_shared(object: bytes) -> bytes:
 def _written(folder: Path, objects: Sequence[bytes]) -> list[Path]:
     paths = [folder / f"model{i}.o" for i in range(len(objects))]
     for path, content in zip(paths, objects, strict=True):
+        if not content.startswith(b"\x7fELF"):
+            raise UserError("model.o is no object file: the bundle is damaged, compile the model again")
         path.write_bytes(content)
     return paths

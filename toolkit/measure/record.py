@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ...cache import store
 from ...devices.device import Facts, Transport
 from ...errors import UserError
+from ..writing import writing
 from .check import OutputCheck
 
 SCHEMA = 1
@@ -136,8 +137,9 @@ def _adapter() -> TypeAdapter[RunRecord]:
 
 
 def write_records(path: Path, records: Iterable[RunRecord]) -> None:
-    """Writes JSON lines to `path`, whole or not at all."""
-    store(path, b"".join(_adapter().dump_json(record) + b"\n" for record in records))
+    """Writes JSON lines to `path`, whole or not at all; raises UserError where it cannot be written."""
+    with writing(path):
+        store(path, b"".join(_adapter().dump_json(record) + b"\n" for record in records))
 
 
 def read_records(paths: Sequence[Path]) -> list[RunRecord]:

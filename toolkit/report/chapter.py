@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...compiler.fusion import LEVELS
 from ..measure.record import RunRecord
-
-LEVELS = ("none", "basic", "full")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..measure.record import KernelRow, RunRecord
-from .chapter import LEVELS, Chapter
+from .chapter import Chapter
 from .page import BOTTOM, INK, LEFT, LEVEL_COLOURS, MUTED, RIGHT, TOP, new_page
 from .table import ROW, Cell, Column, draw_table
 

@@ -11,7 +11,7 @@ from ..duration import duration
 from ..measure.caveat import caveats
 from ..measure.record import RunRecord
 from ..measure.statistics import median_ns, speedup_of
-from .chapter import LEVELS, Chapter
+from .chapter import Chapter
 from .gains import draw_gains
 from .page import BAD, GOOD, INK, LEFT, MUTED, TOP, new_page
 from .table import ROW, Cell, Column, draw_table
