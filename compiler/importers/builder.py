@@ -11,6 +11,7 @@ import onnx.helper
 from ..elementwise import TABLE
 from ..graph import ANCHORS, Attribute, Node, Type
 from ..interpret_graph import NUMPY
+from .check_shapes import broadcast, check_shapes
 from .onnx_node import OnnxNode, Unsupported
 
 DTYPES = frozenset({"bool", "float32", "int32", "int64", "int8", "uint8"})
@@ -75,7 +76,7 @@ class Builder:
     ) -> str:
         """Emit an inner node of what `node` becomes; `shape` None is the broadcast of the inputs. Returns its value's name."""
         if shape is None:
-            shape = np.broadcast_shapes(*(self.shape(value) for value in inputs))
+            shape = broadcast([self.shape(value) for value in inputs])
         return self.typed_step(node, label, op, inputs, Type(self.types[inputs[0]].dtype, shape), **attrs)
 
     def typed_step(
@@ -109,6 +110,7 @@ class Builder:
             for value in (*node.inputs, node.output):
                 if (dtype := self.types[value].dtype) != "float32":
                     raise Unsupported(f"its operands must be float32, not {dtype}")
+        check_shapes(node, self.types)
         self.nodes.append(node)
 
     def fresh(self, node: OnnxNode, label: str) -> str:

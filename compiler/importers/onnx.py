@@ -31,6 +31,7 @@ from . import (
     onnx_window,
 )
 from .builder import DTYPES, Builder
+from .check_shapes import check_sizes
 from .evaluate_constant import evaluate, is_constant
 from .inline_branch import inline_branch, names_read
 from .onnx_file import bind_inputs, checked, opset, read_model, read_weights, type_proto
@@ -104,6 +105,9 @@ def _import_nodes(model: onnx.ModelProto, builder: Builder, problems: list[Probl
                 _import_node(model, proto, name, used, builder)
         except Unsupported as reason:
             problems.append((proto.op_type, name, str(reason)))
+        except Exception as error:
+            # What numpy or onnx say of a node that is wrong in a way that no check here foresees.
+            problems.append((proto.op_type, name, f"it cannot be imported: {_reason(error)}"))
 
 
 def _inline(proto: onnx.NodeProto, builder: Builder) -> list[onnx.NodeProto]:
@@ -148,7 +152,7 @@ def _import_node(
         _attributes(proto),
     )
     # Later nodes are checked too when this one turns out to be unsupported.
-    builder.types.update({v: t for v, t in types.items() if v in outputs})
+    builder.types.update({v: t for v, t in types.items() if v in outputs and min(t.shape, default=1) > 0})
     if proto.domain not in ("", "ai.onnx"):
         raise Unsupported(f"operators of the domain {proto.domain} are not supported")
     importer = IMPORTERS.get(proto.op_type, onnx_elementwise.table_op if proto.op_type in TABLE else None)
@@ -159,8 +163,8 @@ def _import_node(
             raise Unsupported(f"the shape of {value} is only known when the model runs")
         if value and type_ is not None and type_.dtype not in DTYPES:
             raise Unsupported(_dtype_reason(type_))
-        if value and type_ is not None and type_.size == 0:
-            raise Unsupported(f"{value} has no elements")
+        if value and type_ is not None:
+            check_sizes(value, type_.shape)
     if any(outputs):
         importer(builder, node)
 
@@ -221,6 +225,11 @@ def _attributes(proto: onnx.NodeProto) -> dict[str, Value]:
         else:
             raise Unsupported(f"its attribute {attribute.name} is not supported")
     return found
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _dtype_reason(type_: Type) -> str:

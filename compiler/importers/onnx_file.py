@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from ...errors import UserError
 from ..graph import Type
+from .explain_invalid import explain_invalid
 
 OLDEST_OPSET = 7
 NEWEST_OPSET = 23
@@ -43,7 +44,14 @@ def read_model(path: Path) -> onnx.ModelProto:
 
 
 def checked(model: onnx.ModelProto, inputs: Mapping[str, Type], path: Path) -> onnx.ModelProto:
-    """`model` with the static types of `inputs`, after ONNX's own checker has passed it; UserError with its words otherwise."""
+    """`model` with the static types of `inputs`, after ONNX's own checker has passed it.
+
+    UserError: no outputs, or what the checker has against it, in better words where `explain_invalid` has them.
+    """
+    if not model.graph.output:
+        raise UserError(
+            f"{path} has no outputs, so that there is nothing to compile; export it again with its outputs"
+        )
     bound = onnx.ModelProto()
     bound.CopyFrom(model)
     for value in bound.graph.input:
@@ -56,7 +64,8 @@ def checked(model: onnx.ModelProto, inputs: Mapping[str, Type], path: Path) -> o
         onnx.checker.check_model(bound)
     except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path} is not a valid ONNX model: {reason}; export it again") from None
+        known = explain_invalid(bound, opset(bound), path)
+        raise UserError(known or f"{path} is not a valid ONNX model: {reason}; export it again") from None
     return bound
 
 
@@ -149,6 +158,11 @@ def _bind(value: onnx.ValueInfoProto, given: tuple[int, ...] | None, path: Path)
         if given is None:
             raise UserError(
                 f"the input {value.name} of {path} has no shape; give it, such as --shape {value.name}=1,3,224,224"
+            )
+        if min(given, default=1) < 1:
+            raise UserError(
+                f"the shape {','.join(map(str, given))} was given for the input {value.name} of {path};"
+                f" give dimensions of at least 1"
             )
         return Type(dtype, given)
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]

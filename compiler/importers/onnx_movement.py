@@ -156,7 +156,12 @@ def gather(builder: Builder, node: OnnxNode) -> None:
     if node.inputs[1] not in builder.constants:
         builder.finish(node, "Gather", node.inputs[:2], axis=axis)
         return
-    indices = [int(i) % shape[axis] for i in builder.data(node, 1, "`indices` input").reshape(-1)]
+    size = shape[axis]
+    given = [int(i) for i in builder.data(node, 1, "`indices` input").reshape(-1)]
+    for index in given:
+        if not -size <= index < size:
+            raise Unsupported(f"its index {index} is not among the {size} elements of axis {axis}")
+    indices = [index % size for index in given]
     slices = runs(indices)
     if len(slices) > GATHERED_SLICES:
         raise Unsupported(

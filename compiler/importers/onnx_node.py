@@ -71,7 +71,9 @@ class OnnxNode:
 
 
 def axis_of(axis: int, rank: int) -> int:
-    """`axis` counted from the front."""
+    """`axis` counted from the front; Unsupported where there is no such axis. A scalar has the axis 0."""
+    if not -max(rank, 1) <= axis < max(rank, 1):
+        raise Unsupported(f"its axis {axis} is not among the {rank} axes of its input")
     return axis + rank if axis < 0 else axis
 
 

@@ -52,6 +52,8 @@ def group_normalization(builder: Builder, node: OnnxNode) -> None:
     """Instance normalization with several channels as one in its statistics, scale and bias per channel as ever."""
     shape = node.type().shape
     groups = node.integer("num_groups", 1)
+    if groups < 1 or shape[1] % groups:
+        raise Unsupported(f"its {shape[1]} channels do not divide into {groups} groups")
     grouped = builder.step(
         node, "grouped", "Reshape", node.inputs[:1], (shape[0], groups, prod(shape[1:]) // groups)
     )
@@ -108,6 +110,10 @@ def local_response_normalization(builder: Builder, node: OnnxNode) -> None:
 
 def _scaled(builder: Builder, node: OnnxNode, x: str, broadcast: tuple[int, ...]) -> None:
     """`x` times the second input plus the third, both reshaped to `broadcast`."""
+    channels = builder.shape(x)[1]
+    for position, label in ((1, "scale"), (2, "bias")):
+        if (count := prod(builder.shape(node.inputs[position]))) != channels:
+            raise Unsupported(f"its {label} has {count} elements and its input {channels} channels")
     scale, bias = (
         builder.constant(node, label, builder.constants[value].reshape(broadcast))
         if (value := node.inputs[position]) in builder.constants

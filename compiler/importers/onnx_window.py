@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from .builder import Builder
+from .check_shapes import check_window, text
 from .onnx_node import OnnxNode, Unsupported
 
 
@@ -27,6 +28,7 @@ def window(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) ->
     rank = len(kernel)
     strides = node.ints("strides") or (1,) * rank
     dilations = node.ints("dilations") or (1,) * rank
+    check_window(lambda key: node.ints(key) or ())
     mode = node.text("auto_pad", "NOTSET")
     if mode == "NOTSET":
         return Window(kernel, strides, dilations, node.ints("pads") or (0,) * 2 * rank)
@@ -42,10 +44,8 @@ def window(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) ->
 
 def conv(builder: Builder, node: OnnxNode) -> None:
     """Convolution of any spatial rank with constant or computed weights."""
-    x, w = node.inputs[:2]
-    weight_shape = builder.shape(w)
-    spatial = builder.shape(x)[2:]
-    found = window(node, spatial, weight_shape[2:])
+    x = node.inputs[0]
+    found = window(node, builder.shape(x)[2:], _kernel(builder, node))
     builder.finish(
         node,
         "Conv",
@@ -60,10 +60,13 @@ def conv(builder: Builder, node: OnnxNode) -> None:
 def conv_transpose(builder: Builder, node: OnnxNode) -> None:
     """The transpose of a convolution; what `output_padding` or `output_shape` add beyond the last window is in the output's shape."""
     x, w = node.inputs[:2]
-    kernel = builder.shape(w)[2:]
+    kernel = _kernel(builder, node)
     strides = node.ints("strides") or (1,) * len(kernel)
     dilations = node.ints("dilations") or (1,) * len(kernel)
+    check_window(lambda key: node.ints(key) or ())
     pads = _cut(node, builder.shape(x)[2:], kernel)
+    if w not in builder.constants and any(s > 1 < d for s, d in zip(strides, dilations, strict=True)):
+        raise Unsupported("its dilations together with strides need constant weights; give it one of them")
     if max(strides) > 1 and max(dilations) > 1 and w in builder.constants:
         # Code generation has one or the other; the zeros between the weights are what dilations are.
         w = builder.constant(node, "dilated", _dilated(builder.constants[w], dilations))
@@ -77,6 +80,17 @@ def conv_transpose(builder: Builder, node: OnnxNode) -> None:
         pads=pads,
         group=node.integer("group", 1),
     )
+
+
+def _kernel(builder: Builder, node: OnnxNode) -> tuple[int, ...]:
+    """The kernel that the weights have, which is what `kernel_shape` must say."""
+    shape = builder.shape(node.inputs[1])
+    given = node.ints("kernel_shape")
+    if given and given != shape[2:]:
+        raise Unsupported(
+            f"its kernel_shape {text(given)} differs from the {text(shape[2:])} of its weights {text(shape)}; leave it out"
+        )
+    return shape[2:]
 
 
 def _dilated(weights: np.ndarray, dilations: tuple[int, ...]) -> np.ndarray:

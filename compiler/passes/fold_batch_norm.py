@@ -153,7 +153,7 @@ def _per_channel(data: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndar
     if data.ndim > len(shape):
         return None
     full = data.reshape((1,) * (len(shape) - data.ndim) + data.shape)
-    if any(n != 1 for i, n in enumerate(full.shape) if i != axis):
+    if any(n not in (1, shape[axis] if i == axis else 1) for i, n in enumerate(full.shape)):
         return None
     return np.broadcast_to(full.reshape(-1), (shape[axis],))
 
