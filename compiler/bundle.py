@@ -190,7 +190,10 @@ def sha256(content: bytes) -> str:
 def _tensor(raw: dict[str, Any]) -> TensorInfo:
     tensor = TensorInfo(**{**raw, "shape": tuple(raw["shape"])})
     # memory is handed to native code by these numbers
-    if min(tensor.shape, default=0) < 0 or math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize != tensor.bytes:
+    dtype = np.dtype(tensor.dtype)
+    if dtype.kind not in "fiub" or not all(isinstance(n, int) and n >= 0 for n in tensor.shape):
+        raise ValueError(f"{tensor.name} cannot be {tensor.dtype}{list(tensor.shape)}")
+    if math.prod(tensor.shape) * dtype.itemsize != tensor.bytes:
         raise ValueError(f"{tensor.name} {tensor.dtype}{list(tensor.shape)} is not {tensor.bytes} bytes")
     return tensor
 

@@ -65,10 +65,14 @@ def _is_int(value: object) -> bool:
 
 def _shapes(given: object) -> dict[str, tuple[int, ...]]:
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise UserError(f"shapes is {given!r}: give a dict of input names to shapes, like {{'x': (1, 3, 224, 224)}}")
+        raise UserError(
+            f"shapes is {given!r}: give a dict of input names to shapes, like {{'x': (1, 3, 224, 224)}}"
+        )
     for name, shape in given.items():
         if not isinstance(shape, Sequence) or not all(_is_int(n) and n > 0 for n in shape):
-            raise UserError(f"shapes gives {name!r} as {shape!r}: give a tuple of positive ints, like (1, 3, 224, 224)")
+            raise UserError(
+                f"shapes gives {name!r} as {shape!r}: give a tuple of positive ints, like (1, 3, 224, 224)"
+            )
     return {name: tuple(shape) for name, shape in given.items()}
 
 

@@ -235,13 +235,12 @@ class Model:
         """The first thing wrong with the feeds, in words."""
         known = ", ".join(f"{n} {d}{list(s)}" for n, d, s in self._inputs)
         names = [n for n, _, _ in self._inputs]
-        odd = not isinstance(feeds, Mapping) and type(feeds).__name__
-        odd = odd or next((f"a dict with the key {key!r}" for key in feeds if not isinstance(key, str)), "")
-        if odd:
-            return UserError(
-                f"{self.manifest.name} takes a dict of input names to numpy arrays, not {odd}: its inputs are {known}"
-            )
+        takes = f"{self.manifest.name} takes a dict of input names to numpy arrays"
+        if not isinstance(feeds, Mapping):
+            return UserError(f"{takes}, not {type(feeds).__name__}: its inputs are {known}")
         for name in feeds:
+            if not isinstance(name, str):
+                return UserError(f"{takes}, not a dict with the key {name!r}: its inputs are {known}")
             if name not in names:
                 guess = difflib.get_close_matches(name, names, 1)
                 hint = f" (did you mean '{guess[0]}'?)" if guess else ""

@@ -88,7 +88,7 @@ def _convolution(node: Node, shapes: list[Shape], out: Shape) -> None:
             )
     if x[1] != taken:
         raise Unsupported(
-            f"its input {text(x)} has {x[1]} channels and its weights {text(w)} in {groups} take {taken}; give it others"
+            f"its input {text(x)} has {x[1]} channels and its weights {text(w)} in {groups} take {taken}; give weights for {x[1]} channels"
         )
     if len(shapes) > 2 and shapes[2] != (made,):
         raise Unsupported(f"its bias has the shape {text(shapes[2])} and its {made} channels need [{made}]")
@@ -168,6 +168,14 @@ def _concat(node: Node, shapes: list[Shape], out: Shape) -> None:
         raise Unsupported(f"{_listed(shapes)} do not make its result {text(out)} along axis {axis}")
 
 
+def _gather(node: Node, shapes: list[Shape], out: Shape) -> None:
+    axis = node.attr("axis")
+    assert isinstance(axis, int), "Gather.axis is not an int"
+    x, indices = shapes
+    if (*x[:axis], *indices, *x[axis + 1 :]) != out:
+        raise Unsupported(f"{_listed(shapes)} do not make its result {text(out)} along axis {axis}")
+
+
 def _slice(node: Node, shapes: list[Shape], out: Shape) -> None:
     ends = zip(shapes[0], node.ints("starts"), node.ints("steps"), out, strict=True)
     if any(not (0 <= start < n and 0 <= start + (count - 1) * step < n) for n, start, step, count in ends):
@@ -189,6 +197,7 @@ _RULES: Mapping[str, Callable[[Node, list[Shape], Shape], None]] = {
     "Conv": _convolution,
     "ConvTranspose": _convolution,
     "Expand": _expand,
+    "Gather": _gather,
     "MatMul": _matmul,
     "MaxPool": _pool,
     "Pad": _pad,

@@ -8,7 +8,8 @@ so that one message lists all of it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -95,19 +96,17 @@ def _import_nodes(model: onnx.ModelProto, builder: Builder, problems: list[Probl
         )
         names.add(name)
         try:
-            if proto.op_type == "If" and proto.input[0] in builder.constants:
-                branch = _inline(proto, builder)
-                used |= names_read(branch)
-                waiting.extendleft(reversed(branch))
-            elif is_constant(proto, builder.constants, builder.types):
-                _fold(model, proto, builder)
-            elif all(value in builder.types for value in proto.input if value):
-                _import_node(model, proto, name, used, builder)
+            with _as_unsupported():
+                if proto.op_type == "If" and proto.input[0] in builder.constants:
+                    branch = _inline(proto, builder)
+                    used |= names_read(branch)
+                    waiting.extendleft(reversed(branch))
+                elif is_constant(proto, builder.constants, builder.types):
+                    _fold(model, proto, builder)
+                elif all(value in builder.types for value in proto.input if value):
+                    _import_node(model, proto, name, used, builder)
         except Unsupported as reason:
             problems.append((proto.op_type, name, str(reason)))
-        except Exception as error:
-            # What numpy or onnx say of a node that is wrong in a way that no check here foresees.
-            problems.append((proto.op_type, name, f"it cannot be imported: {_reason(error)}"))
 
 
 def _inline(proto: onnx.NodeProto, builder: Builder) -> list[onnx.NodeProto]:
@@ -227,9 +226,17 @@ def _attributes(proto: onnx.NodeProto) -> dict[str, Value]:
     return found
 
 
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+@contextmanager
+def _as_unsupported() -> Iterator[None]:
+    """What numpy or onnx raise of a node that is wrong in a way that no check foresees, as Unsupported."""
+    try:
+        yield
+    except Unsupported:
+        raise
+    except Exception as error:
+        said = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+        raise Unsupported(f"it cannot be imported: {reason}") from error
 
 
 def _dtype_reason(type_: Type) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fusekit.compiler.bundle import Bundle, Manifest
+from fusekit.compiler.bundle import Bundle, Manifest, sha256
 
 N = 16
 WEIGHTS = np.arange(N, dtype=np.float32)
@@ -57,6 +57,7 @@ def make_bundle(
     tensor = {"dtype": "float32", "shape": [1, N], "bytes": 4 * N}
     kernel = {"name": "fk_pointwise_0", "flops": N, "bytes": 8 * N, "schedule": ""}
     weights = WEIGHTS.tobytes()
+    model = _compile(symbol, threads, arch, offset, abi, ",".join(features))
     manifest = {
         "schema": 1,
         "name": "fake",
@@ -83,11 +84,12 @@ def make_bundle(
         "weights_bytes": len(weights),
         "scratch_bytes": 0,
         "code_bytes": 512,
+        "files": {"model.o": sha256(model), "weights.bin": sha256(weights)},
     }
     return Bundle(
         Manifest.from_json(json.dumps(manifest)),
         {
-            "model.o": _compile(symbol, threads, arch, offset, abi, ",".join(features)),
+            "model.o": model,
             "model.h": b"",
             "weights.bin": weights,
             "manifest.json": json.dumps(manifest).encode(),

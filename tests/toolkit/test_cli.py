@@ -16,7 +16,12 @@ from fusekit.devices.device import DeviceError
 from fusekit.devices.trust import HostKey
 from fusekit.toolkit.cli import main
 from fusekit.toolkit.cli.bench import print_table
-from fusekit.toolkit.cli.option import parse_fusions, parse_shapes, parse_switch, parse_thread_counts
+from fusekit.toolkit.cli.option import (
+    parse_fusions,
+    parse_shapes,
+    parse_switch,
+    parse_thread_counts,
+)
 from fusekit.toolkit.measure.record import Failure, read_records, write_records
 
 from .fake_bundle import make_bundle, write_model
@@ -121,6 +126,26 @@ def test_help_names_every_command_and_the_exit_codes(run: Run) -> None:
             "here is reached by 'local' and has no host key: only ssh devices have one",
         ),
         (["zoo", "export", "mobilnet_v2"], "the zoo has no net mobilnet_v2"),
+        (
+            ["bench", "m.onnx", "--device", "here", "-o", "/proc/foo/r.jsonl"],
+            "/proc/foo/r.jsonl cannot be written (No such file or directory): name another place with -o",
+        ),
+        (
+            ["bench", "m.onnx", "--device", "here", "-o", "."],
+            ". cannot be written (Is a directory): name another place with -o",
+        ),
+        (
+            ["inspect", "m.onnx", "--dump", "graph", "-o", "."],
+            ". cannot be written (Is a directory): name another place with -o",
+        ),
+        (
+            ["zoo", "export", "ds_cnn", "-o", "m.onnx"],
+            "m.onnx/ds_cnn.onnx cannot be written (File exists): name another place with -o",
+        ),
+        (
+            ["check", "zoo:ds_cnn", "--shape", "xx=1,2"],
+            "zoo:ds_cnn has no input",
+        ),
     ],
 )
 def test_user_errors_are_one_line(run: Run, tmp_path: Path, argv: list[str], text: str) -> None:
@@ -159,6 +184,35 @@ def test_compile_writes_a_bundle_with_its_reference(run: Run, tmp_path: Path) ->
         "manifest.json",
         "reference.npz",
     }
+
+
+@pytest.mark.usefixtures("fake_compiler")
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ("m.onnx", "m.onnx exists and is no folder: name an empty or new folder with -o"),
+        (".", ". exists and is no bundle: name an empty or new folder with -o"),
+        (
+            "/proc/foo/b",
+            (
+                "the bundle cannot be written to /proc/foo/b (No such file or directory): "
+                "name a folder that can be written with -o"
+            ),
+        ),
+    ],
+)
+def test_compile_says_where_it_cannot_write(run: Run, tmp_path: Path, output: str, text: str) -> None:
+    write_model(tmp_path / "m.onnx")
+    result = run("compile", "m.onnx", "-o", output)
+    assert (result.code, result.out, result.err) == (2, "", f"error: {text}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_report_says_where_it_cannot_write(run: Run, tmp_path: Path) -> None:
+    write_records(tmp_path / "a.jsonl", timed_session(threads=(1,), blocks=1))
+    result = run("report", "a.jsonl", "-o", "a.jsonl/r.pdf")
+    assert result.code == 2
+    assert result.err == "error: a.jsonl/r.pdf cannot be written (File exists): name another place with -o\n"
 
 
 @pytest.mark.usefixtures("fake_compiler")

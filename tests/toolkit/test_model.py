@@ -7,13 +7,14 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 import fusekit
-from fusekit import UserError
+from fusekit import Bundle, UserError
 from fusekit.toolkit.model import Model
 
 from .fake_bundle import WEIGHTS, N, make_bundle
@@ -68,6 +69,25 @@ def test_load_maps_weights_of_a_folder(tmp_path: Path, x: Array) -> None:
     ("feeds", "text"),
     [
         ({}, "input 'x' of fake is missing: its inputs are x float32[1, 16]"),
+        (
+            np.zeros((1, 16), np.float32),
+            "fake takes a dict of input names to numpy arrays, not ndarray: its inputs are x float32[1, 16]",
+        ),
+        (
+            [("x", 0)],
+            "fake takes a dict of input names to numpy arrays, not list: its inputs are x float32[1, 16]",
+        ),
+        (
+            None,
+            "fake takes a dict of input names to numpy arrays, not NoneType: its inputs are x float32[1, 16]",
+        ),
+        (
+            {1: 0},
+            (
+                "fake takes a dict of input names to numpy arrays, not a dict with the key 1: "
+                "its inputs are x float32[1, 16]"
+            ),
+        ),
         ({"X": 0}, "fake has no input 'X': its inputs are x float32[1, 16]"),
         ({"xx": 0}, "fake has no input 'xx' (did you mean 'x'?): its inputs are x float32[1, 16]"),
         ({"x": [1]}, "input 'x' of fake is a list: give a numpy array"),
@@ -111,13 +131,51 @@ def test_load_refuses_weights_of_another_size() -> None:
         fusekit.load(damaged)
 
 
-def test_load_refuses_a_manifest_of_another_library() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threads": 2},
+        {"symbol": "fk_model_0"},
+        {"inputs": ()},
+        {"kernels": ()},
+        {"arena_bytes": 0},
+        {"weights_bytes": 32},
+        {"scratch_bytes": 64},
+    ],
+)
+def test_load_refuses_a_manifest_of_another_library(changes: dict[str, Any]) -> None:
     bundle = make_bundle()
-    crossed = replace(bundle, manifest=replace(bundle.manifest, threads=2))
+    refuses_crossed(replace(bundle, manifest=replace(bundle.manifest, **changes)))
+
+
+@pytest.mark.parametrize("ends", ["inputs", "outputs"])
+@pytest.mark.parametrize("shape", [(1, N // 2), (1, 2 * N)])
+def test_load_refuses_a_manifest_of_other_sizes(ends: str, shape: tuple[int, ...]) -> None:
+    bundle = make_bundle()
+    changed = replace(getattr(bundle.manifest, ends)[0], shape=shape)
+    refuses_crossed(replace(bundle, manifest=replace(bundle.manifest, **{ends: (changed,)})))  # type: ignore[arg-type]
+
+
+def refuses_crossed(bundle: Bundle) -> None:
+    with pytest.raises(UserError) as caught:
+        fusekit.load(bundle)
+    assert str(caught.value) == (
+        "manifest.json and model.so of fake do not belong together, one is damaged: compile it again"
+    )
+
+
+@pytest.mark.parametrize("shared", [b"", b"no library", Path("/proc/self/exe").read_bytes()[:300]])
+def test_load_refuses_a_library_that_does_not_open(shared: bytes) -> None:
+    with pytest.raises(UserError, match=r"^model.so of fake is damaged \(.*\): compile it again$") as caught:
+        fusekit.load(make_bundle().with_file("model.so", shared))
+    assert "/tmp" not in str(caught.value)
+
+
+def test_load_refuses_an_object_that_is_none() -> None:
     with pytest.raises(
-        UserError, match="^manifest.json and model.so of fake do not belong together: compile it again$"
+        UserError, match="^model.o is no object file: the bundle is damaged, compile the model"
     ):
-        fusekit.load(crossed)
+        fusekit.load(make_bundle().with_file("model.o", b"hello"))
 
 
 def test_run_says_when_the_system_refuses_threads(x: Array, monkeypatch: pytest.MonkeyPatch) -> None:

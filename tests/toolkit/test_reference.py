@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fusekit import UserError
-from fusekit.toolkit.reference import read_reference, reference_outputs, seeded_inputs, write_reference
+from fusekit.toolkit.reference import read_reference, reference_file, reference_outputs, seeded_inputs
 
 from .fake_bundle import WEIGHTS, make_bundle, write_model
 
@@ -36,7 +36,8 @@ def test_reference_outputs_refuses_what_is_no_model(tmp_path: Path) -> None:
 def test_reference_survives_its_file(tmp_path: Path) -> None:
     manifest = make_bundle().manifest
     feeds, want = seeded_inputs(manifest), {"y": np.zeros((1, 16), np.float32)}
-    write_reference(tmp_path / "reference.npz", manifest, feeds, want)
+    (tmp_path / "reference.npz").write_bytes(reference_file(manifest, feeds, want))
+    assert reference_file(manifest, feeds, want) == (tmp_path / "reference.npz").read_bytes()
     read_feeds, read_want = read_reference(tmp_path / "reference.npz", manifest)
     np.testing.assert_array_equal(read_feeds["x"], feeds["x"])
     np.testing.assert_array_equal(read_want["y"], want["y"])

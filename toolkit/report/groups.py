@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...compiler.fusion import LEVELS
 from ..measure.record import KernelRow, RunRecord
 from .chapter import Chapter
 from .page import BOTTOM, INK, LEFT, LEVEL_COLOURS, MUTED, RIGHT, TOP, new_page

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from ...compiler.fusion import LEVELS
 from ..duration import duration
 from ..measure.caveat import caveats
 from ..measure.record import RunRecord

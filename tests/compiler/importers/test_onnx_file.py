@@ -43,10 +43,17 @@ def test_message_when_the_opset_is_not_known(message: Message, build: Build, ops
 
 
 def test_message_when_the_model_breaks_the_rules(message: Message, build: Build) -> None:
-    model = build([helper.make_node("Relu", ["nowhere"], ["y"])], {"x": (2,)}, ["y"])
-    text = message(model)
-    assert text.startswith("m.onnx is not a valid ONNX model: Nodes in a graph must be topologically sorted")
-    assert text.endswith("; export it again")
+    model = build([helper.make_node("Relu", ["x"], ["y"])], {"x": (2,)}, ["y"])
+    model.graph.name = ""
+    assert message(model) == (
+        "m.onnx is not a valid ONNX model: Field 'name' of 'graph' is required to be non-empty.; export it again"
+    )
+
+
+def test_message_when_there_are_no_outputs(message: Message, build: Build) -> None:
+    assert message(build([helper.make_node("Relu", ["x"], ["y"])], {"x": (2,)}, [])) == (
+        "m.onnx has no outputs, so that there is nothing to compile; export it again with its outputs"
+    )
 
 
 def test_message_when_external_weights_are_missing(tmp_path: Path, message: Message, build: Build) -> None:
@@ -92,6 +99,9 @@ def test_message_when_an_input_has_no_shape(tmp_path: Path, message: Message, bu
     model.graph.input[0].type.tensor_type.ClearField("shape")
     assert message(model) == ("the input x of m.onnx has no shape; give it, such as --shape x=1,3,224,224")
     assert import_onnx(tmp_path / "m.onnx", {"x": (4, 5)}).types["y"].shape == (4, 5)
+    assert message(None, {"x": (0, 5)}) == (
+        "the shape 0,5 was given for the input x of m.onnx; give dimensions of at least 1"
+    )
 
 
 @pytest.mark.parametrize("given", [(5, 4), (5, 3, 1), (0, 3)])

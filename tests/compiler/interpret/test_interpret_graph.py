@@ -11,7 +11,7 @@ from fusekit.compiler.interpret_graph import NUMPY, run_graph, run_node
 
 
 def test_every_canonical_op_has_a_meaning() -> None:
-    assert set(NUMPY) == ANCHORS | MOVEMENT | {"Resize"}
+    assert set(NUMPY) == ANCHORS | MOVEMENT | {"Gather", "Resize"}
     assert not set(NUMPY) & set(TABLE)
 
 

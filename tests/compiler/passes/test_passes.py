@@ -152,6 +152,13 @@ def test_fold_batch_norm_leaves_a_broadcast_of_the_result() -> None:
     assert ops(same(fold_batch_norm, sketch.graph("y"))) == ["Conv", "Add"]
 
 
+def test_fold_batch_norm_leaves_a_constant_that_is_longer_than_the_channels() -> None:
+    sketch = Sketch((1, 3))
+    sketch.add("a", "MatMul", ["x", sketch.random("w", (3, 4))], (1, 4))
+    sketch.add("y", "Mul", ["a", sketch.random("m", (7,))], (1, 4))
+    assert ops(fold_batch_norm(sketch.graph("y"))) == ["MatMul", "Mul"]
+
+
 @pytest.mark.parametrize("group", [1, 2])
 def test_fold_batch_norm_into_a_transposed_convolution(group: int) -> None:
     sketch = Sketch((1, 4, 2, 3))
