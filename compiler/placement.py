@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .expr import loads
+from .expr import Expr, loads
 from .flatten import Layout, dense
 from .fusion import Fused
 from .graph import Graph, Type
@@ -104,7 +104,7 @@ def _data_reads(group: Group) -> list[str]:
     return names
 
 
-def _full_constants(value, types: Mapping[str, Type], wanted: bool) -> set[str]:  # type: ignore[no-untyped-def]
+def _full_constants(value: Expr, types: Mapping[str, Type], wanted: bool) -> set[str]:
     """Constants with a spatial extent that an epilogue reads next to channels-last data."""
     if not wanted:
         return set()

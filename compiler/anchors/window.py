@@ -20,6 +20,9 @@ from ..lower_primitive import combine
 from ..stage import Stage
 from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all, zero_or
 
+Key = tuple[int, tuple[tuple[int, int], ...]]
+"""An address as something to look up: its constant, and the identity and factor of each run-time value."""
+
 FILL = "fill"
 """Name of the local buffer with a row of fill values."""
 
@@ -216,7 +219,7 @@ class _Window:
         if stage.combine == "sum":
             sums = [zero_or(self.low, stage.init, p, dtype, p.lanes) for p in points]
         for row, pointer in pointers.items():
-            loaded: dict[tuple[int, tuple[tuple[int, int], ...]], Value] = {}
+            loaded: dict[Key, Value] = {}
             for taps in self._col_steps():
                 weight = self._weight(points[0], row, taps) if len(stage.operands) > 1 else None
                 for r, point in enumerate(points):
@@ -242,7 +245,9 @@ class _Window:
             else combine(e, self.stage.combine, self.stage.operands[0].expr.dtype, acc, value)
         )
 
-    def _element(self, point: Point, pointer: Value, taps: tuple[int, ...], loaded: dict) -> Value:  # type: ignore[type-arg]
+    def _element(
+        self, point: Point, pointer: Value, taps: tuple[int, ...], loaded: dict[Key, Value]
+    ) -> Value:
         """The input vector under a tap, loaded once for all the windows that hold it."""
         e = self.low.emitter
         load, _, _, _ = split_guard(self.stage, self.place)
