@@ -8,7 +8,7 @@ reads; so a prologue can be computed where it is read or once into a panel. A pa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
@@ -140,8 +140,3 @@ class Group:
     def __str__(self) -> str:
         head = f"group {' '.join(f'{op}({node})' for op, node in zip(self.ops, self.nodes, strict=True))}"
         return "\n".join([head] + ["  " + line for stage in self.stages for line in str(stage).splitlines()])
-
-
-def with_stores(stage: Stage, stores: tuple[Store, ...]) -> Stage:
-    """`stage` writing `stores` instead."""
-    return replace(stage, stores=stores)
