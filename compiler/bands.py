@@ -105,5 +105,5 @@ def _merged(producer: Group, consumer: Group, value: str, type_: Type) -> Group:
         (*producer.stages, *consumer.stages),
         producer.nodes + consumer.nodes,
         producer.ops + consumer.ops,
-        (*producer.rings, (value, type_), *consumer.rings),
+        (*producer.inner, (value, type_), *consumer.inner),
     )

@@ -18,13 +18,15 @@ from .graph import Graph
 from .header import header
 from .importers.onnx import import_onnx
 from .kernel_cache import kernel_objects
-from .lower_group import Lowered, lower_group
+from .lower_group import lower_group
+from .lowered import Lowered
 from .objects import assemble
 from .passes import canonicalise
 from .placement import Placed, place
 from .plan import Plan, Step, make_plan
 from .program import generate_program, program_of
 from .relocatable import join_objects
+from .rows import form_rows
 from .target import Target, find_target
 from .tolerance import relative_tolerance
 
@@ -104,6 +106,8 @@ def lower_graph(graph: Graph, options: Options) -> Stages:
         fused = form_bands(graph, fused, target)
     constants = {**graph.constants, **fused.constants}
     placed = place(graph, fused)
+    if options.fusion == "full" and options.bands:
+        fused = form_rows(graph, fused, placed, target)
     names = frozenset(constants)
     lowered = tuple(
         lower_group(g, placed.layouts, placed.types, names, target, options.threads) for g in fused.groups

@@ -6,7 +6,7 @@ merged, so a 1x1 convolution over 56 x 56 positions becomes a product with 3136 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .expr import Expr, Guard, Load, Lookup, loads, rewrite, walk
@@ -91,7 +91,8 @@ def map_exprs(stage: Stage, change: Callable[[Expr], Expr]) -> Stage:
 def inline_plain_operands(stage: Stage) -> Stage:
     """Operands that every output reads at places of its own, put on the stage's axes; windows keep their own."""
     return replace(
-        stage, operands=tuple(o if windows_overlap(stage, o) else _plain(stage, o) for o in stage.operands)
+        stage,
+        operands=tuple(o if windows_overlap(stage, o) else plain_operand(stage, o) for o in stage.operands),
     )
 
 
@@ -107,7 +108,8 @@ def windows_overlap(stage: Stage, operand: Operand) -> bool:
     return False
 
 
-def _plain(stage: Stage, operand: Operand) -> Operand:
+def plain_operand(stage: Stage, operand: Operand) -> Operand:
+    """The operand over the axes of the stage that it depends on."""
     expr = operand.inlined()
     used = frozenset().union(*(index.axes for node in walk(expr) for index in _indexes(node)))
     axes = tuple(axis for axis in stage.axes + stage.reduce if axis.id in used)
@@ -141,6 +143,20 @@ def merge_axes(stage: Stage, constants: frozenset[str], kept: frozenset[int] = f
                     if _mergeable(stage, outer, inner, constants):
                         stage, merged = _merge(stage, outer, inner), True
     return stage
+
+
+def merge_shared(
+    stages: Sequence[Stage], rows: Sequence[Axis], constants: frozenset[str]
+) -> tuple[list[Stage], tuple[Axis, ...]]:
+    """Stages that share the axes `rows`, outermost first, with neighbours among these merged where every stage walks them as one."""
+    stages, left = list(stages), list(rows)
+    for inner in reversed(rows[1:]):
+        at = next(i for i, axis in enumerate(left) if axis.id == inner.id)
+        outer, inner = left[at - 1], left[at]
+        if all(_mergeable(stage, outer, inner, constants) for stage in stages):
+            stages = [_merge(stage, outer, inner) for stage in stages]
+            left[at - 1 : at + 1] = [replace(outer, extent=outer.extent * inner.extent)]
+    return stages, tuple(left)
 
 
 def _free_operand(stage: Stage, operand: Operand, constants: frozenset[str]) -> bool:

@@ -91,7 +91,7 @@ class _Nest:
                 self._times(value, schedule.tile),
                 self._times(self.e.builder.add(value, self.e.i64(1)), schedule.tile),
             )
-            blocks = self._lane_blocks()
+            blocks = self._lane_blocks(self.root, place)
             point = Point({TILE.id: Coord.at(0)})
             self._producers(point, 0, row.extent)
             ANCHORS[self.root.anchor](
@@ -110,16 +110,16 @@ class _Nest:
             self._restart(tile)
         self._producers(point, lo, hi)
         ANCHORS[self.root.anchor](
-            self.low, self.root, place, Region(point, first, last, 0, self._lane_blocks())
+            self.low, self.root, place, Region(point, first, last, 0, self._lane_blocks(self.root, place))
         )
         return []
 
     def _times(self, value: Value, factor: int) -> Value:
         return value if factor == 1 else self.e.builder.mul(value, self.e.i64(factor))
 
-    def _lane_blocks(self) -> int:
-        width = self.place.block.nv * self.kernel.target.machine.lanes
-        return -(-axis_of(self.root, self.place.lane).extent // width)
+    def _lane_blocks(self, stage: Stage, place: Place) -> int:
+        width = place.block.nv * self.kernel.target.machine.lanes
+        return -(-axis_of(stage, place.lane).extent // width)
 
     def _row_count(self, stage: Stage, place: Place) -> int:
         """Rows, or blocks of rows where rows are the columns of a register block."""
@@ -164,6 +164,8 @@ class _Nest:
 
     def _producers(self, point: Point, lo: Value | int, hi: Value | int) -> None:
         """Make what rows ``[lo, hi)`` of the root need, from the first stage on."""
+        if self.stages[0][1].halo is None:
+            return self._same_rows(point, lo, hi)
         needs: dict[str, tuple[Value | int, Value | int]] = {}
         points: dict[str, Point] = {}
         wanted: list[tuple[Stage, Place, Point, Value | int, Value | int]] = [
@@ -182,6 +184,13 @@ class _Nest:
             wanted.append((stage, place, points[place.local], inner_lo, inner_hi))
         for stage, place, where, _, _ in reversed(wanted[1:]):
             self._produce(stage, place, where, *needs[place.local])
+
+    def _same_rows(self, point: Point, lo: Value | int, hi: Value | int) -> None:
+        """The root's rows of every earlier stage of a row group."""
+        for stage, place in self.stages[:-1]:
+            ANCHORS[stage.anchor](
+                self.low, stage, place, Region(point, lo, hi, 0, self._lane_blocks(stage, place))
+            )
 
     def _minus(self, value: Value | int, amount: int) -> Value | int:
         if isinstance(value, int):
@@ -227,14 +236,14 @@ class _Nest:
         row = axis_of(stage, place.row)
         inner_lo = e.minimum(e.maximum(self._minus(lo, halo.top), 0), row.extent)
         inner_hi = e.minimum(e.maximum(self._minus(hi, halo.top), 0), row.extent)
-        width = place.block.nv * e.target.machine.lanes
-        blocks = -(-axis_of(stage, place.lane).extent // width)
         if halo.top or halo.rows > halo.top + row.extent:
             self._blank_rows(place, lo, e.minimum(hi, halo.top))
             self._blank_rows(place, e.maximum(lo, halo.top + row.extent), hi)
         if halo.left or halo.cols > halo.left + _columns(stage, place):
             self._blank_columns(stage, place, inner_lo, inner_hi)
-        ANCHORS[stage.anchor](self.low, stage, place, Region(point, inner_lo, inner_hi, 0, blocks))
+        ANCHORS[stage.anchor](
+            self.low, stage, place, Region(point, inner_lo, inner_hi, 0, self._lane_blocks(stage, place))
+        )
 
     def _blank_rows(self, place: Place, lo: Value | int, hi: Value | int) -> None:
         halo = place.halo

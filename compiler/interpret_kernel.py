@@ -93,7 +93,9 @@ def _parts(kernel: Kernel, buffers: dict[str, Array]) -> Iterator[tuple[Stage, P
         for number, made in reversed(_producers(kernel, rows).items()):
             stage, place = kernel.stages[number], kernel.schedule.places[number]
             halo = place.halo
-            assert halo is not None, "a stage before the last one has a place for its rows"
+            if halo is None:
+                yield stage, Part(_values(place, made), outside)
+                continue
             _blank(buffers[place.local], halo, stage, place, made)
             extent = axis_of(stage, place.row).extent
             lo, hi = (min(max(row - halo.top, 0), extent) for row in (made.lo, made.hi))
@@ -149,7 +151,9 @@ def _producers(kernel: Kernel, rows: _Rows) -> dict[int, _Rows]:
     for number in reversed(range(len(kernel.stages) - 1)):
         place = kernel.schedule.places[number]
         halo = place.halo
-        assert halo is not None
+        if halo is None:  # a stage of a row group: the root's own rows
+            needed[number] = rows
+            continue
         for reader, asked in wanted.items():
             for operand in kernel.stages[reader].operands:
                 if place.local in {load.buffer for load in loads(operand.expr)}:

@@ -92,6 +92,7 @@ class Place:
     local: str = ""
     """The local buffer that the stage fills; empty for the root."""
     halo: Halo | None = None
+    """What lies around the stage's rows; None for the root and in a row group, whose stages all compute the same rows."""
 
     def __str__(self) -> str:
         block = f"{self.block.mr}x{self.block.nv} unroll {self.block.unroll}"

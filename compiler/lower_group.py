@@ -7,40 +7,25 @@ buffer: a panel for one tile, or a ring that keeps the rows which the next tile 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil, prod
 from typing import Literal
 
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
-from .expr import Expr, Load, Lookup, loads, rewrite
-from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs, windows_overlap
+from .expr import Load, loads
+from .flatten import Layout, dense, flatten_stage, inline_plain_operands, windows_overlap
 from .graph import Type
 from .index import Axis
-from .kernel import Argument, Kernel, Local, Place, Schedule
+from .kernel import Local, Place, Schedule
 from .local_buffer import make_panel, make_ring
+from .lower_rows import lower_rows
+from .lowered import Lowered, canonical
 from .schedule import in_place, reduce_order, schedule_stage, slides, stride
 from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
 Parallel = Literal["rows", "lanes"]
-
-
-@dataclass(frozen=True)
-class Binding:
-    """What a kernel argument is: a buffer from `offset` elements on, or a constant packed for `stage` (its number in the kernel)."""
-
-    buffer: str
-    offset: int = 0
-    packed_for: int | None = None
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A kernel and what its arguments are bound to in this model."""
-
-    kernel: Kernel
-    bindings: tuple[Binding, ...]
 
 
 def lower_group(
@@ -52,12 +37,14 @@ def lower_group(
     threads: int,
 ) -> Lowered:
     """The scheduled kernel of `group`; every buffer that it reads or writes outside has a layout."""
+    if group.rows:
+        return lower_rows(group, layouts, types, constants, target, threads)
     machine = target.machine
     based = {name: Layout(layout.strides) for name, layout in layouts.items()}
-    inner = {name: dense(type_.shape, (0, *range(2, len(type_.shape)), 1)) for name, type_ in group.rings}
+    inner = {name: dense(type_.shape, (0, *range(2, len(type_.shape)), 1)) for name, type_ in group.inner}
     flat = inline_plain_operands(flatten_stage(group.root, {**based, **inner}))
     logical = flatten_stage(group.root, based)
-    kept = frozenset(axis.id for axis in flat.axes) if group.rings else frozenset()
+    kept = frozenset(axis.id for axis in flat.axes) if group.inner else frozenset()
     root = schedule_stage(flat, machine, constants, None, kept)
     stages, places, locals_ = [root[0]], [root[1]], []
     alone = len(group.stages) == 1 and all(_reads_in_place(*root, o) for o in root[0].operands)
@@ -87,7 +74,7 @@ def lower_group(
         blank = fill_row(stage, place) if stage.anchor in ("depthwise", "pool") else None
         if blank is not None:
             locals_.append(Local(FILL, "float32", blank[0], "panel"))
-    return _canonical(
+    return canonical(
         stages, places, locals_, Schedule(tuple(places), tile, units, parallel), layouts, types, target
     )
 
@@ -157,54 +144,3 @@ def _rows_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
 def slides_along(operand: Operand, axis: Axis) -> bool:
     """Whether a reduce axis steps through a window."""
     return slides(operand, axis.id)
-
-
-def _canonical(
-    stages: list[Stage], places: list[Place], locals_: list[Local], schedule: Schedule, layouts: Mapping[str, Layout],
-    types: Mapping[str, Type], target: Target,
-) -> Lowered:  # fmt: skip
-    """Rename buffers in order of use; a packed constant is an argument of its own for every stage that reads it."""
-    names: dict[str, str] = {local.name: local.name for local in locals_}
-    arguments: list[Argument] = []
-    bindings: list[Binding] = []
-
-    def bind(buffer: str, dtype: str, size: int, offset: int, packed_for: int | None) -> str:
-        name = f"b{len(arguments)}"
-        arguments.append(Argument(name, dtype, size))
-        bindings.append(Binding(buffer, offset, packed_for))
-        return name
-
-    def named(buffer: str, dtype: str) -> str:
-        if buffer not in names:
-            layout = layouts[buffer]
-            names[buffer] = bind(
-                buffer, dtype, Layout(layout.strides).size(types[buffer]), layout.offset, None
-            )
-        return names[buffer]
-
-    out = []
-    for number, (stage, place) in enumerate(zip(stages, places, strict=True)):
-        packed: dict[int, Expr] = {}
-        if place.packed:
-            weight = stage.operands[1].expr
-            assert isinstance(weight, Load)
-            name = bind(weight.buffer, weight.dtype, types[weight.buffer].size, 0, number)
-            packed[id(weight)] = Load(weight.dtype, name, weight.map)
-
-        def leaf(node: Expr, packed: dict[int, Expr] = packed) -> Expr | None:
-            if id(node) in packed:
-                return packed[id(node)]
-            return (
-                replace(node, buffer=named(node.buffer, node.dtype))
-                if isinstance(node, Load | Lookup)
-                else None
-            )
-
-        stage = map_exprs(stage, lambda expr: rewrite(expr, leaf))
-        out.append(
-            replace(
-                stage, stores=tuple(replace(s, buffer=named(s.buffer, s.value.dtype)) for s in stage.stores)
-            )
-        )
-    kernel = Kernel(target, tuple(out), schedule, tuple(arguments), tuple(locals_))
-    return Lowered(kernel, tuple(bindings))

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from .graph import Graph, item_bytes
-from .lower_group import Binding, Lowered
+from .lowered import Binding, Lowered
 from .packing import pack
 from .placement import Placed
 

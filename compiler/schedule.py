@@ -19,6 +19,9 @@ from .target import Machine
 DUMMY = Axis(-2, 1)
 """Stands for rows where an output has none: a single dot product per lane."""
 
+NO_ROW, NO_LANE = Axis(-3, 1), Axis(-4, 1)
+"""Stand for rows and lanes where a stage has none."""
+
 COSTLY_EPILOGUE = 12
 """Primitives per element above which an epilogue runs row by row."""
 
@@ -71,9 +74,13 @@ def schedule_stage(
     constants: frozenset[str],
     row: int | None = None,
     kept: frozenset[int] = frozenset(),
+    rows: tuple[Axis, ...] = (),
 ) -> tuple[Stage, Place]:
-    """A flat stage with its axes merged but for those `kept`, its anchor chosen, and how it is computed."""
+    """A flat stage with its axes merged but for those `kept` or shared as `rows`, its anchor chosen, and how it is computed."""
+    kept = kept | {axis.id for axis in rows}
     stage = merge_axes(replace(stage, anchor=classify(stage)), constants, kept)
+    if rows:
+        return _by_rows(stage, machine, rows)
     weights = stage.operands[1].expr if len(stage.operands) == 2 else None
     packed = isinstance(weights, Load) and weights.buffer in constants
     return place_stage(stage, machine, packed, row, fixed=bool(kept) and row is None)
@@ -122,7 +129,7 @@ def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | Non
     if row is None:
         row = next((axis for axis in others if slides(a, axis.id)), others[0] if others else col)
     if row is None:
-        row = replace(DUMMY, id=-3)
+        row = NO_ROW
         stage = replace(stage, axes=(*stage.axes, row))
     order = reduce_order(stage, None if col is None else col.id)
     block = choose_block(col.extent if col is not None else 1, lane.extent, machine)
@@ -220,7 +227,7 @@ def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[
         channels = [axis for axis in channels if stride(x, axis.id) == 1]
     lane = min(channels, key=lambda axis: (out_stride(stage, axis.id) != 1, -axis.extent), default=None)
     if lane is None:
-        lane = replace(DUMMY, id=-4)
+        lane = NO_LANE
         stage = replace(stage, axes=(*stage.axes, lane))
     sliding = sorted(
         (a for a in stage.axes if slides(x, a.id) and a not in weighted), key=lambda a: stride(x, a.id)
@@ -237,7 +244,7 @@ def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[
         )
     )
     rows = [a for a in others if a is not col]
-    row = sliding[1] if len(sliding) > 1 else (rows[0] if rows else replace(DUMMY, id=-3))
+    row = sliding[1] if len(sliding) > 1 else (rows[0] if rows else NO_ROW)
     if row not in stage.axes:
         stage = replace(stage, axes=(*stage.axes, row))
     outer = tuple(a.id for a in rows if a is not row)
@@ -262,20 +269,29 @@ def _reduce(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
     stage = replace(stage, reduce=tuple(axis_of(stage, number) for number in order))
     row = next((a for a in stage.axes if a is not kept), None) if kept is None else None
     if row is None:
-        row = replace(DUMMY, id=-3)
+        row = NO_ROW
         stage = replace(stage, axes=(*stage.axes, row))
     lane = kept if kept is not None else across
     if lane is None:
-        lane = replace(DUMMY, id=-4)
+        lane = NO_LANE
         stage = replace(stage, axes=(*stage.axes, lane))
     return stage, Place((), row.id, None, lane.id, Block(1, 1))
+
+
+def _by_rows(stage: Stage, machine: Machine, rows: tuple[Axis, ...]) -> tuple[Stage, Place]:
+    """A stage of a row group: the unit fixes all of `rows` but the last, of which it computes a tile."""
+    numbers = tuple(axis.id for axis in rows)
+    within = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers))
+    within, place = _reduce(within, machine) if stage.anchor == "reduce" else _pointwise(within, machine)
+    own = tuple(axis for axis in within.axes if axis.id != NO_ROW.id)
+    lane = numbers[-1] if place.lane == NO_ROW.id else place.lane
+    return replace(within, axes=(*rows, *own)), replace(place, outer=numbers[:-1], row=numbers[-1], lane=lane)
 
 
 def _pointwise(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
     axes = sorted(stage.axes, key=lambda a: out_stride(stage, a.id))
     if not axes:
-        dummy = replace(DUMMY, id=-3)
-        return replace(stage, axes=(dummy,)), Place((), dummy.id, None, dummy.id, Block(1, 1))
+        return replace(stage, axes=(NO_ROW,)), Place((), NO_ROW.id, None, NO_ROW.id, Block(1, 1))
     lane, row = axes[0], axes[-1]
     nv = 2 if cost(*(s.value for s in stage.stores)) <= 8 and machine.registers >= 16 else 1
     return stage, Place((), row.id, None, lane.id, Block(1, nv))

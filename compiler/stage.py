@@ -117,8 +117,10 @@ class Group:
     """Names of the graph nodes, in graph order."""
     ops: tuple[str, ...]
     """Their ops, in the same order."""
-    rings: tuple[tuple[str, Type], ...] = ()
+    inner: tuple[tuple[str, Type], ...] = ()
     """Values that only live inside the group, with their types."""
+    rows: tuple[Axis, ...] = ()
+    """Axes that all stages share, outermost first, where they are computed together row by row."""
 
     @property
     def root(self) -> Stage:
@@ -133,10 +135,11 @@ class Group:
 
     def writes(self) -> list[str]:
         """Buffers that outlive the group."""
-        inner = {name for name, _ in self.rings}
+        inner = {name for name, _ in self.inner}
         names = [store.buffer for stage in self.stages for store in stage.stores]
         return list(dict.fromkeys(n for n in names if n not in inner))
 
     def __str__(self) -> str:
         head = f"group {' '.join(f'{op}({node})' for op, node in zip(self.ops, self.nodes, strict=True))}"
+        head += f" by rows {' '.join(map(str, self.rows))}" if self.rows else ""
         return "\n".join([head] + ["  " + line for stage in self.stages for line in str(stage).splitlines()])

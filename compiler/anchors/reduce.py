@@ -34,31 +34,29 @@ def neutral(how: Combine, dtype: str) -> float | int:
 
 def emit_reduce(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
     """Reduce every output of the region."""
-    e = low.emitter
-    reduced = {axis.id for axis in stage.reduce}
-    lane = axis_of(stage, place.lane)
-    if lane.id in reduced:
-        row = axis_of(stage, place.row)
-        rows(
-            e,
-            row,
-            region,
-            lambda y: nest(
-                e, free_axes(stage, place), region.point.at(row.id, y), lambda p: _across(low, stage, lane, p)
-            ),
-        )
-        return
+    row, lane = axis_of(stage, place.row), axis_of(stage, place.lane)
+    across = lane in stage.reduce
+
+    def each(y: Coord) -> None:
+        point = region.point.at(row.id, y)
+        if across:
+            nest(low.emitter, free_axes(stage, place), point, lambda p: _across(low, stage, lane, p))
+        else:
+            _columns(low, stage, place, region, point)
+
+    rows(low.emitter, row, region, each)
+
+
+def _columns(low: Lowering, stage: Stage, place: Place, region: Region, point: Point) -> None:
+    """The region's lane blocks, every lane a column of its own."""
+    e, lane = low.emitter, axis_of(stage, place.lane)
     width = place.block.nv * e.target.machine.lanes
     whole = lane.extent // width
 
     def column(n: Coord, width: int) -> None:
         for offset, lanes in pieces(width, e.target.machine.lanes):
-            nest(
-                e,
-                free_axes(stage, place),
-                region.point.at(lane.id, n + offset).over(lane.id, lanes),
-                lambda p: _down(low, stage, p),
-            )
+            wide = point.at(lane.id, n + offset).over(lane.id, lanes)
+            nest(e, free_axes(stage, place), wide, lambda p: _down(low, stage, p))
 
     def full(block: Coord, _: list[Value]) -> list[Value]:
         column(block * width, width)
@@ -70,10 +68,8 @@ def emit_reduce(low: Lowering, stage: Stage, place: Place, region: Region) -> No
         if isinstance(region.lane_hi, int):
             column(rest, lane.extent % width)
         else:
-            e.when(
-                e.builder.icmp_signed(">", region.lane_hi, e.i64(whole)),
-                lambda: column(rest, lane.extent % width),
-            )
+            wanted = e.builder.icmp_signed(">", region.lane_hi, e.i64(whole))
+            e.when(wanted, lambda: column(rest, lane.extent % width))
 
 
 def _down(low: Lowering, stage: Stage, point: Point) -> None:

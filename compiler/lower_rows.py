@@ -1,0 +1,131 @@
+"""Row group to Kernel: every stage computes the rows of one tile, into panels that later stages read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, prod
+
+from .expr import Expr, Load, rewrite
+from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs, merge_shared
+from .graph import Type, item_bytes
+from .index import Axis, Index
+from .kernel import TILE, Local, Schedule
+from .lowered import Lowered, canonical
+from .schedule import schedule_stage
+from .stage import Group, Stage, Store
+from .target import Machine, Target
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Where stages leave a value for later ones: as if all its rows were stored, until `_relative` to the tile in progress."""
+
+    local: str
+    dtype: str
+    layout: Layout
+    row_size: int
+    """Elements of one row."""
+
+
+def lower_rows(
+    group: Group,
+    layouts: Mapping[str, Layout],
+    types: Mapping[str, Type],
+    constants: frozenset[str],
+    target: Target,
+    threads: int,
+) -> Lowered:
+    """The scheduled kernel of a group of rows; every value that it touches has a layout."""
+    machine = target.machine
+    panels = _panels(group, layouts, types)
+    known = {name: Layout(layout.strides) for name, layout in layouts.items()}
+    known |= {panel.local: panel.layout for panel in panels.values()}
+    stages = [
+        inline_plain_operands(flatten_stage(_through_panels(stage, panels, group), known))
+        for stage in group.stages
+    ]
+    stages, rows = merge_shared(stages, group.rows, constants)
+    scheduled = [
+        schedule_stage(_relative(stage, panels, rows), machine, constants, rows=rows) for stage in stages
+    ]
+    earlier = [replace(place, local=stage.stores[0].buffer) for stage, place in scheduled[:-1]]
+    places = (*earlier, scheduled[-1][1])
+    vector = places[-1].block.nv * machine.lanes if places[-1].row == places[-1].lane else 1
+    row_bytes = sum(panel.row_size * item_bytes(panel.dtype) for panel in panels.values())
+    tile = _tile(rows, row_bytes, vector, machine, threads)
+    units = prod(axis.extent for axis in rows[:-1]) * ceil(rows[-1].extent / tile)
+    locals_ = [Local(panel.local, panel.dtype, tile * panel.row_size, "panel") for panel in panels.values()]
+    return canonical(
+        [stage for stage, _ in scheduled],
+        places,
+        locals_,
+        Schedule(places, tile, units),
+        layouts,
+        types,
+        target,
+    )
+
+
+def _tile(rows: Sequence[Axis], row_bytes: int, vector: int, machine: Machine, threads: int) -> int:
+    """Rows of a unit: all panels in half the first-level cache, work for every thread, whole vectors where these run along the rows."""
+    extent, outer = rows[-1].extent, prod(axis.extent for axis in rows[:-1])
+    most = max(1, min(machine.l1_bytes // 2 // row_bytes, ceil(extent * outer / threads)))
+    return ceil(ceil(extent / ceil(extent / most)) / vector) * vector
+
+
+def _panels(group: Group, layouts: Mapping[str, Layout], types: Mapping[str, Type]) -> dict[str, _Panel]:
+    """A panel for every value that one stage makes and another reads."""
+    rows = {axis.id for axis in group.rows}
+    read = {load.buffer for stage in group.stages for load in stage.loads()}
+    panels: dict[str, _Panel] = {}
+    for store in (store for stage in group.stages for store in stage.stores):
+        if store.buffer not in read:
+            continue
+        shape, strides = types[store.buffer].shape, layouts[store.buffer].strides
+        outside = [dim for dim, index in enumerate(store.map) if index.axes and index.axes <= rows]
+        inside = [dim for dim in range(len(shape)) if dim not in outside]
+        outside.sort(key=lambda dim: min(store.map[dim].axes))
+        inside.sort(key=lambda dim: -strides[dim])
+        panels[store.buffer] = _Panel(
+            f"rows{len(panels)}",
+            store.value.dtype,
+            dense(shape, (*outside, *inside)),
+            prod(shape[dim] for dim in inside),
+        )
+    return panels
+
+
+def _through_panels(stage: Stage, panels: Mapping[str, _Panel], group: Group) -> Stage:
+    """The stage with values of the group written to and read from panels; what is needed outside is written to memory as well."""
+    inner = {name for name, _ in group.inner}
+
+    def leaf(node: Expr) -> Expr | None:
+        if isinstance(node, Load) and node.buffer in panels:
+            return replace(node, buffer=panels[node.buffer].local)
+        return None
+
+    stage = map_exprs(stage, lambda expr: rewrite(expr, leaf))
+    stores = [replace(s, buffer=panels[s.buffer].local) for s in stage.stores if s.buffer in panels]
+    return replace(stage, stores=(*stores, *(s for s in stage.stores if s.buffer not in inner)))
+
+
+def _relative(stage: Stage, panels: Mapping[str, _Panel], rows: Sequence[Axis]) -> Stage:
+    """The stage with the addresses of panels counted from the first row of the tile in progress."""
+    size = {panel.local: panel.row_size for panel in panels.values()}
+    outer = {axis.id for axis in rows[:-1]}
+
+    def moved(index: Index, buffer: str) -> Index:
+        inside = Index(index.const, tuple(t for t in index.terms if not Index(0, (t,)).axes & outer))
+        return inside + Index.of(TILE) * -size[buffer]
+
+    def leaf(node: Expr) -> Expr | None:
+        if isinstance(node, Load) and node.buffer in size:
+            return replace(node, map=(moved(node.map[0], node.buffer),))
+        return None
+
+    def store(s: Store) -> Store:
+        return replace(s, map=(moved(s.map[0], s.buffer),)) if s.buffer in size else s
+
+    stage = map_exprs(stage, lambda expr: rewrite(expr, leaf))
+    return replace(stage, stores=tuple(map(store, stage.stores)))
