@@ -193,6 +193,24 @@ class Emitter:
         mask = ir.Constant(ir.VectorType(I32, lanes), [index] * lanes)
         return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
+    def shuffled(self, a: Value, b: Value, order: Sequence[int]) -> Value:
+        """The elements of `a` and then `b` with those numbers."""
+        if len(order) == 1:
+            return self.extract(a, order[0])
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
+
+    def widened(self, vector: Value, lanes: int) -> Value:
+        """`vector` with zeros behind it, up to `lanes` elements."""
+        have = lanes_of(vector)
+        if have == lanes:
+            return vector
+        if have == 1:
+            zeros = ir.Constant(ir.VectorType(vector.type, lanes), [0.0] * lanes)
+            return self.builder.insert_element(zeros, vector, ir.Constant(I32, 0))
+        return self.shuffled(
+            vector, ir.Constant(vector.type, [0.0] * have), [*range(have), *[have] * (lanes - have)]
+        )
+
     def gather(self, scalars: Sequence[Value]) -> Value:
         """A vector of the given scalars."""
         if len(scalars) == 1:

@@ -260,6 +260,9 @@ class _Fusion:
         if node.op == "Concat" or (len(readers) > 1 and node.op not in MOVEMENT):
             self._cut(node, "it has several readers")
             return False
+        if node.op not in MOVEMENT and any(reader.op == "Resize" for reader in readers):
+            self._cut(node, "a resize reads each of its elements several times")
+            return False
         if any(reader.op in ("Concat",) for reader in readers):
             self._cut(node, "a concat takes only what a kernel makes")
             return False

@@ -84,7 +84,9 @@ def run_stage(stage: Stage, buffers: Mapping[str, Array], part: Part = WHOLE) ->
     for store in stage.stores:
         target = buffers[store.buffer]
         where = _where(store.buffer, target, store.map, grid.axis)
-        target[tuple(np.broadcast_to(i, grid.shape) for i in where)] = results[id(store.value)]
+        value = np.broadcast_to(results[id(store.value)], grid.shape)
+        # A scalar has no coordinates, and the axes that lead to it one iteration each.
+        target[tuple(np.broadcast_to(i, grid.shape) for i in where)] = value if where else value.reshape(())
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from .kernel import Local, Place, Schedule
 from .local_buffer import make_panel, make_ring
 from .lower_rows import lower_rows
 from .lowered import Lowered, canonical
-from .schedule import in_place, reduce_order, schedule_stage, slides, stride
+from .schedule import NO_ROW, in_place, reduce_order, schedule_stage, slides, stride
 from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
@@ -81,14 +81,14 @@ def lower_group(
 
 def _resized(stage: Stage, place: Place) -> Place:
     """`place` with its reduce axes in the order in which the operand now lies in memory."""
-    if stage.anchor != "contraction":
+    if stage.anchor not in ("contraction", "dot"):
         return place
     return replace(place, k_order=tuple(axis.id for axis in reduce_order(stage, place.col)))
 
 
 def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
     """Whether the anchor can read an operand where it lies."""
-    if stage.anchor == "contraction":
+    if stage.anchor in ("contraction", "dot"):
         return isinstance(operand.expr, Load) or (
             operand is stage.operands[1] and not windows_overlap(stage, operand)
         )
@@ -108,7 +108,7 @@ def _cut(
     lane_blocks = ceil(axis_of(stage, place.lane).extent / width)
     extent = axis_of(stage, place.row).extent
     rows = balanced(extent, place.block.mr)[0] if place.row == place.col else extent
-    if stage.anchor == "reduce" and place.lane not in {a.id for a in stage.reduce}:
+    if stage.anchor == "reduce" and place.row == NO_ROW.id:
         return 1, "lanes", lane_blocks
     by_lanes = _evenness(lane_blocks, threads) > _evenness(rows, threads) + 0.05
     if stage.anchor == "contraction" and by_lanes and alone and outer == 1:
@@ -129,14 +129,14 @@ def _evenness(units: int, threads: int) -> float:
 def _rows_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
     """Rows of a tile: what a contraction reads of them stays in half the L2 cache while the weights go by."""
     others = prod(a.extent for a in stage.axes if a.id not in (place.row, place.lane, *place.outer))
-    if stage.anchor == "contraction":
+    if stage.anchor in ("contraction", "dot"):
         depth = prod(
             a.extent for a in stage.reduce if not (stage.operands and slides_along(stage.operands[0], a))
         )
         rows = place.block.mr if place.row == place.col else others
         return max(1, machine.l2_bytes // 2 // max(1, 4 * rows * depth))
     inner = others * axis_of(stage, place.lane).extent
-    if stage.anchor == "pointwise":
+    if stage.anchor in ("pointwise", "reduce"):
         return max(1, 4096 // inner)
     return 1
 

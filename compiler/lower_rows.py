@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
 
-from .expr import Expr, Load, rewrite
+from .expr import Expr, Load, Lookup, rewrite
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs, merge_shared
 from .graph import Type, item_bytes
 from .index import Axis, Index
@@ -101,7 +101,7 @@ def _through_panels(stage: Stage, panels: Mapping[str, _Panel], group: Group) ->
     inner = {name for name, _ in group.inner}
 
     def leaf(node: Expr) -> Expr | None:
-        if isinstance(node, Load) and node.buffer in panels:
+        if isinstance(node, Load | Lookup) and node.buffer in panels:
             return replace(node, buffer=panels[node.buffer].local)
         return None
 
@@ -120,7 +120,7 @@ def _relative(stage: Stage, panels: Mapping[str, _Panel], rows: Sequence[Axis]) 
         return inside + Index.of(TILE) * -size[buffer]
 
     def leaf(node: Expr) -> Expr | None:
-        if isinstance(node, Load) and node.buffer in size:
+        if isinstance(node, Load | Lookup) and node.buffer in size:
             return replace(node, map=(moved(node.map[0], node.buffer),))
         return None
 

@@ -1,6 +1,6 @@
 """Packing: constants in the order in which a kernel reads them, once, at compile time.
 
-A contraction reads ``[batch][block of lanes][k][lane]``, a depthwise convolution ``[tap][channel]``. Blocks are not padded: the last is narrower.
+A contraction reads ``[batch][block of lanes][k][lane]``, a dot ``[batch][output][k]``, a depthwise convolution ``[tap][channel]``. Blocks are not padded: the last is narrower.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def pack(stage: Stage, place: Place, lanes: int, constant: np.ndarray) -> np.nda
     if stage.anchor == "depthwise":
         return _read(constant, address, [*order, lane]).ravel()
     batch = batch_axes(stage, place)
+    if stage.anchor == "dot":
+        return _read(constant, address, [*batch, lane, *order]).ravel()
     full = _read(constant, address, [*batch, *order, lane])
     full = full.reshape(prod(a.extent for a in batch), prod(a.extent for a in order), lane.extent)
     width = place.block.nv * lanes

@@ -171,6 +171,7 @@ def _shared_axes(stages: Sequence[Stage]) -> list[list[int]]:
             axis.extent > 1
             and root((0, axis.id)) not in barred
             and [n for n, _ in members] == list(range(len(stages)))
+            and all(_axis(stages[n], number).extent == axis.extent for n, number in members)
         ):
             found.append([number for _, number in members])
     return found

@@ -19,6 +19,9 @@ from .target import Machine
 DUMMY = Axis(-2, 1)
 """Stands for rows where an output has none: a single dot product per lane."""
 
+WINDOW_COLUMNS = 8
+"""Columns of a window's block: enough sums to hide the latency of an addition; a row's weights and an element have registers besides."""
+
 NO_ROW, NO_LANE = Axis(-3, 1), Axis(-4, 1)
 """Stand for rows and lanes where a stage has none."""
 
@@ -136,8 +139,24 @@ def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | Non
     costly = sum(cost(s.value) for s in stage.stores) > COSTLY_EPILOGUE
     outer = tuple(axis.id for axis in others if axis is not row)
     k_order = tuple(axis.id for axis in order)
+    if packed and col is not None and _is_dot(stage, lane, order, machine):
+        block, costly = Block(max(WINDOW_COLUMNS, machine.lanes), 1), False
+        stage = replace(stage, anchor="dot")
+        outer = tuple(number for number in outer if depends(a, number))
     return stage, Place(
         outer, row.id, None if col is None else col.id, lane.id, block, k_order, packed, costly
+    )
+
+
+def _is_dot(stage: Stage, lane: Axis, order: list[Axis], machine: Machine) -> bool:
+    """Whether lanes are better spent on the reduction: few outputs at a position, and more elements of a sum next to each other."""
+    a = stage.operands[0]
+    return (
+        2 * lane.extent <= machine.lanes
+        and a.expr.dtype == "float32"
+        and bool(order)
+        and order[-1].extent >= max(4, 2 * lane.extent)
+        and stride(a, order[-1].id) == 1
     )
 
 
@@ -248,8 +267,8 @@ def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[
     if row not in stage.axes:
         stage = replace(stage, axes=(*stage.axes, row))
     outer = tuple(a.id for a in rows if a is not row)
-    taps = prod(a.extent for a in stage.reduce)
-    mr = (6 if taps <= 9 else 4) if machine.registers >= 32 else (4 if taps <= 9 else 3)
+    width = prod(a.extent for a in stage.reduce if col and any({a.id, col.id} <= i.axes for i in x.map))
+    mr = max(1, min(WINDOW_COLUMNS, machine.registers - width - 2))
     order = tuple(a.id for a in stage.reduce)
     return stage, Place(outer, row.id, None if col is None else col.id, lane.id, Block(mr, 1), order, packed)
 
@@ -267,7 +286,7 @@ def _reduce(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
         across = None if kept is not None else next(iter(stage.reduce), None)
     order = tuple(a.id for a in sorted(stage.reduce, key=lambda a: -stride(x, a.id)))
     stage = replace(stage, reduce=tuple(axis_of(stage, number) for number in order))
-    row = next((a for a in stage.axes if a is not kept), None) if kept is None else None
+    row = max((a for a in stage.axes if a is not kept), key=lambda a: out_stride(stage, a.id), default=None)
     if row is None:
         row = NO_ROW
         stage = replace(stage, axes=(*stage.axes, row))

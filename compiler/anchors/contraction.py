@@ -18,7 +18,7 @@ from ..index import Axis, Index
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
-from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all, zero_or
+from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all, zero_or
 
 STRAIGHT = 4
 """Inner reduce axes up to this many steps together are straight code. The outermost stays a loop: without one, LLVM would move the weights of
@@ -34,7 +34,14 @@ def emit_contraction(low: Lowering, stage: Stage, place: Place, region: Region) 
 
     def lane_block(n: Coord, width: int) -> None:
         micro = _Micro(low, stage, place, n, width)
-        nest(e, free_axes(stage, place), region.point, lambda point: _columns(micro, region, point))
+        nest(e, free_axes(stage, place), region.point, lambda point: columns(micro, point))
+
+    def columns(micro: _Micro, point: Point) -> None:
+        if place.col is None:
+            row = axis_of(stage, place.row)
+            rows(e, row, region, lambda y: micro.emit(point.at(row.id, y), Coord.at(0), 1))
+        else:
+            column_blocks(e, stage, place, region, point, micro.emit)
 
     def full_block(block: Coord, _: list[Value]) -> list[Value]:
         lane_block(block * width, width)
@@ -50,36 +57,6 @@ def emit_contraction(low: Lowering, stage: Stage, place: Place, region: Region) 
             e.when(wanted, lambda: lane_block(tail, lane.extent % width))
 
 
-def _columns(micro: _Micro, region: Region, point: Point) -> None:
-    """Every block of columns: row by row, or where rows are the columns, the blocks of the region."""
-    e, place = micro.low.emitter, micro.place
-    if place.col is None:
-        row = axis_of(micro.stage, place.row)
-        rows(e, row, region, lambda y: micro.emit(point.at(row.id, y), None, Coord.at(0), 1))
-        return
-    col = axis_of(micro.stage, place.col)
-    count, large, size = balanced(col.extent, place.block.mr)
-
-    def blocks(point: Point, lo: Value | int, hi: Value | int) -> None:
-        def big(block: Coord, _: list[Value]) -> list[Value]:
-            micro.emit(point, col.id, block * size, size)
-            return []
-
-        def small(block: Coord, _: list[Value]) -> list[Value]:
-            micro.emit(point, col.id, block * (size - 1) + large, size - 1)
-            return []
-
-        e.loop(lo, e.minimum(hi, large), 1, big, bounds=(0, large - 1))
-        if size > 1 and count > large:
-            e.loop(e.maximum(lo, large), hi, 1, small, bounds=(large, count - 1))
-
-    if place.row == place.col:
-        blocks(point, region.row_lo, region.row_hi)
-    else:
-        row = axis_of(micro.stage, place.row)
-        rows(e, row, region, lambda y: blocks(point.at(row.id, y), 0, count))
-
-
 @dataclass(frozen=True)
 class _Micro:
     """The code of one register block at lanes ``[n, n + width)``."""
@@ -90,9 +67,9 @@ class _Micro:
     n: Coord
     width: int
 
-    def emit(self, point: Point, col: int | None, first: Coord, mr: int) -> None:
+    def emit(self, point: Point, first: Coord, mr: int) -> None:
         """`mr` columns from `first` on: initialise, run over k, store."""
-        e = self.low.emitter
+        e, col = self.low.emitter, self.place.col
         parts = pieces(self.width, e.target.machine.lanes)
         places = [point if col is None else point.at(col, first + r) for r in range(mr)]
         starts = []

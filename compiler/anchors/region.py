@@ -74,6 +74,38 @@ def rows(e: Emitter, axis: Axis, region: Region, body: Callable[[Coord], None]) 
     e.loop(region.row_lo, region.row_hi, 1, step, bounds=(0, axis.extent - 1))
 
 
+def column_blocks(
+    e: Emitter,
+    stage: Stage,
+    place: Place,
+    region: Region,
+    point: Point,
+    emit: Callable[[Point, Coord, int], None],
+) -> None:
+    """Call ``emit(point, first column, columns)`` for every block of columns: of each row, or where rows are the columns, of the region."""
+    assert place.col is not None
+    count, large, size = balanced(axis_of(stage, place.col).extent, place.block.mr)
+
+    def blocks(point: Point, lo: Value | int, hi: Value | int) -> None:
+        def big(block: Coord, _: list[Value]) -> list[Value]:
+            emit(point, block * size, size)
+            return []
+
+        def small(block: Coord, _: list[Value]) -> list[Value]:
+            emit(point, block * (size - 1) + large, size - 1)
+            return []
+
+        e.loop(lo, e.minimum(hi, large), 1, big, bounds=(0, large - 1))
+        if size > 1 and count > large:
+            e.loop(e.maximum(lo, large), hi, 1, small, bounds=(large, count - 1))
+
+    if place.row == place.col:
+        blocks(point, region.row_lo, region.row_hi)
+    else:
+        row = axis_of(stage, place.row)
+        rows(e, row, region, lambda y: blocks(point.at(row.id, y), 0, count))
+
+
 def balanced(extent: int, size: int) -> tuple[int, int, int]:
     """(blocks, how many are large, size of a large one) of an extent cut into nearly equal blocks of at most `size`.
 

@@ -20,9 +20,6 @@ from ..lower_primitive import combine
 from ..stage import Stage
 from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all, zero_or
 
-Key = tuple[int, tuple[tuple[int, int], ...]]
-"""An address as something to look up: its constant, and the identity and factor of each run-time value."""
-
 FILL = "fill"
 """Name of the local buffer with a row of fill values."""
 
@@ -100,40 +97,38 @@ class _Window:
     col_taps: tuple[int, ...]
 
     def emit_row(self, point: Point) -> None:
-        """One output row: edge columns one block each, the columns between them in a loop."""
-        e, mr = self.low.emitter, self.place.block.mr
+        """One output row: blocks with an edge column are code of their own, those between them a loop."""
+        e = self.low.emitter
         pointers = self._row_pointers(point)
         if self.place.col is None:
             return self._block(point, pointers, None, 0)
         extent = axis_of(self.stage, self.place.col).extent
         lo, hi = self._interior(extent)
+        count, large, size = balanced(extent, self.place.block.mr)
+        starts = [number * size - max(0, number - large) for number in range(count + 1)]
+        whole = [number for number in range(count) if lo <= starts[number] and starts[number + 1] <= hi]
+        first, last = (whole[0], whole[-1] + 1) if whole else (count, count)
 
-        def static(start: int, end: int) -> None:
-            if start < end:
-                count, large, size = balanced(end - start, mr)
-                for number in range(count):
-                    first = start + number * size - max(0, number - large)
-                    self._block(point, pointers, Coord.at(first), size if number < large else size - 1)
+        def static(numbers: range) -> None:
+            for number in numbers:
+                width = starts[number + 1] - starts[number]
+                self._block(point, pointers, Coord.at(starts[number]), width)
 
-        if extent <= 2 * mr:
-            return static(0, extent)
-        static(0, lo)
-        count, large, size = balanced(hi - lo, mr)
+        def looped(begin: int, end: int, width: int, shift: int) -> None:
+            """Blocks of one width, block number times width plus a shift."""
 
-        def big(block: Coord, _: list[Value]) -> list[Value]:
-            self._block(point, pointers, (block * size + lo).within(lo, hi - size), size)
-            return []
+            def block(number: Coord, _: list[Value]) -> list[Value]:
+                column = (number * width + shift).within(starts[begin], starts[end - 1])
+                self._block(point, pointers, column, width)
+                return []
 
-        def small(block: Coord, _: list[Value]) -> list[Value]:
-            self._block(
-                point, pointers, (block * (size - 1) + (large + lo)).within(lo, hi - size + 1), size - 1
-            )
-            return []
+            if begin < end:
+                e.loop(begin, end, 1, block)
 
-        e.loop(0, large, 1, big)
-        if size > 1:
-            e.loop(large, count, 1, small)
-        static(hi, extent)
+        static(range(first))
+        looped(first, min(last, large), size, 0)
+        looped(max(first, large), last, size - 1, large)
+        static(range(last, count))
 
     def _interior(self, extent: int) -> tuple[int, int]:
         """Columns whose taps are all inside."""
@@ -212,25 +207,29 @@ class _Window:
             vector(Coord.at(whole + offset), count)
 
     def _vector(self, points: list[Point], pointers: dict[tuple[int, ...], Value]) -> None:
-        """One vector of channels at every column of a block."""
-        stage = self.stage
+        """One vector of channels at every column of a block: a row's weights stay in registers while its elements go by, each loaded once."""
+        e, stage = self.low.emitter, self.stage
         dtype = stage.operands[0].expr.dtype
         sums: list[Value | None] = [None] * len(points)
         if stage.combine == "sum":
             sums = [zero_or(self.low, stage.init, p, dtype, p.lanes) for p in points]
+        uses = [
+            (self._offset(point, taps), r, taps)
+            for r, point in enumerate(points)
+            for taps in self._col_steps()
+            if self.place.col is None or not self.col_taps or self._valid(point.coords[self.place.col], taps)
+        ]
+        uses.sort(key=lambda use: use[0].const)
         for row, pointer in pointers.items():
-            loaded: dict[Key, Value] = {}
-            for taps in self._col_steps():
-                weight = self._weight(points[0], row, taps) if len(stage.operands) > 1 else None
-                for r, point in enumerate(points):
-                    if (
-                        self.col_taps
-                        and self.place.col is not None
-                        and not self._valid(point.coords[self.place.col], taps)
-                    ):
-                        continue
-                    value = self._element(point, pointer, taps, loaded)
-                    sums[r] = self._accumulate(sums[r], value, weight)
+            weights: dict[tuple[int, ...], Value] = {}
+            loaded: tuple[int, Value] | None = None
+            for where, r, taps in uses:
+                if loaded is None or loaded[0] != where.const:
+                    address = e.address(pointer, dtype, where)
+                    loaded = where.const, e.load(address, dtype, points[0].lanes)
+                if len(stage.operands) > 1 and taps not in weights:
+                    weights[taps] = self._weight(points[0], row, taps)
+                sums[r] = self._accumulate(sums[r], loaded[1], weights.get(taps))
         for point, acc in zip(points, sums, strict=True):
             assert acc is not None
             store_all(self.low, stage, point, acc)
@@ -245,11 +244,8 @@ class _Window:
             else combine(e, self.stage.combine, self.stage.operands[0].expr.dtype, acc, value)
         )
 
-    def _element(
-        self, point: Point, pointer: Value, taps: tuple[int, ...], loaded: dict[Key, Value]
-    ) -> Value:
-        """The input vector under a tap, loaded once for all the windows that hold it."""
-        e = self.low.emitter
+    def _offset(self, point: Point, taps: tuple[int, ...]) -> Coord:
+        """Where the input vector under a tap lies from its row's pointer on; for columns of a block, apart by constants."""
         load, _, _, _ = split_guard(self.stage, self.place)
         inner = {self.place.col, self.place.lane, *self.col_taps} | {
             a.id for a in free_axes(self.stage, self.place)
@@ -259,11 +255,7 @@ class _Window:
             point.lane,
             point.lanes,
         )
-        where = coordinate(e, _part(load.map[0], inner), at)
-        key = (where.const, tuple((id(v), f) for v, f in where.terms))
-        if key not in loaded:
-            loaded[key] = e.load(e.address(pointer, load.dtype, where), load.dtype, point.lanes)
-        return loaded[key]
+        return coordinate(self.low.emitter, _part(load.map[0], inner), at)
 
     def _weight(self, point: Point, row: tuple[int, ...], taps: tuple[int, ...]) -> Value:
         e, place = self.low.emitter, self.place

@@ -1,0 +1,37 @@
+"""Contractions with few outputs at a position: heads of one channel, small transposed convolutions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fusekit
+from fusekit.compiler.compile import Options, assemble_bundle, lower_graph
+from fusekit.compiler.interpret_graph import run_graph
+
+from ..fusion.nets import Net
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("channels", "outputs", "kernel", "size"),
+    [(8, 1, 3, 20), (16, 1, 1, 33), (21, 2, 1, 17), (19, 3, 3, 9), (70, 4, 1, 13), (11, 1, 5, 7)],
+)
+def test_few_output_channels(channels: int, outputs: int, kernel: int, size: int, threads: int) -> None:
+    net = Net()
+    x = net.unary("Relu", net.conv(net.input(1, 8, size, size), channels))
+    y = net.unary("Sigmoid", net.conv(x, outputs, kernel))
+    graph, feeds = net.graph(y), net.feeds()
+    options = Options(target="x86-64-v3", threads=threads)
+    stages = lower_graph(graph, options)
+    assert stages.lowered[-1].kernel.root.anchor == "dot"
+    (want,) = run_graph(graph, feeds).values()
+    (got,) = fusekit.load(assemble_bundle(stages, options, "")).run(feeds).values()
+    assert np.allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("target", "outputs"), [("x86-64-v3", 5), ("rpi5", 3)])
+def test_lanes_run_along_outputs_where_these_fill_half_a_vector(target: str, outputs: int) -> None:
+    net = Net()
+    graph = net.graph(net.conv(net.unary("Relu", net.conv(net.input(1, 8, 9, 9), 16)), outputs))
+    assert lower_graph(graph, Options(target=target)).lowered[-1].kernel.root.anchor == "contraction"

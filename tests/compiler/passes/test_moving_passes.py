@@ -1,0 +1,135 @@
+"""Passes that move a node past another: the canonical graph has the wanted neighbours and computes the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from fusekit.compiler.graph import Graph
+from fusekit.compiler.importers.onnx import import_onnx
+from fusekit.compiler.interpret_graph import run_graph
+from fusekit.compiler.passes import canonicalise
+
+RNG = np.random.default_rng(3)
+TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
+node = helper.make_node
+
+
+def weights(*shape: int) -> np.ndarray:
+    return RNG.uniform(-1, 1, shape).astype(np.float32)
+
+
+def canonical(
+    folder: Path,
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, np.ndarray],
+    shape: tuple[int, ...] = (1, 4, 6, 5),
+) -> Graph:
+    """The canonical graph of a net from x to y, checked against ONNX Runtime."""
+    graph = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, folder / "net.onnx")
+    made = canonicalise(import_onnx(folder / "net.onnx", {}))
+    x = weights(*shape)
+    (want,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    assert np.allclose(run_graph(made, {"x": x})["y"], want, rtol=1e-5, atol=1e-6)
+    return made
+
+
+def ops(graph: Graph) -> list[str]:
+    return [node.op for node in graph.nodes]
+
+
+def test_transposes_around_an_activation_cancel(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("Transpose", ["a"], ["b"], perm=TO_LAST),
+        node("HardSwish", ["b"], ["c"]),
+        node("Transpose", ["c"], ["d"], perm=TO_FIRST),
+        node("Conv", ["d", "w"], ["y"]),
+    ]
+    assert ops(canonical(tmp_path, nodes, {"w": weights(4, 4, 1, 1)})) == ["Conv", "HardSwish", "Conv"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 4), (4,), (), (1,), (6, 5, 4), (1, 6, 5, 4)])
+def test_constants_of_a_transposed_operator_are_transposed(shape: tuple[int, ...], tmp_path: Path) -> None:
+    nodes = [
+        node("Relu", ["x"], ["a"]),
+        node("Transpose", ["a"], ["b"], perm=TO_LAST),
+        node("Sub", ["b", "c"], ["d"]),
+        node("Transpose", ["d"], ["e"], perm=TO_FIRST),
+        node("Exp", ["e"], ["y"]),
+    ]
+    assert ops(canonical(tmp_path, nodes, {"c": weights(*shape)})) == ["Relu", "Sub", "Exp"]
+
+
+def test_gate_computed_channels_last_follows(tmp_path: Path) -> None:
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        node("Transpose", ["r"], ["a"], perm=TO_LAST),
+        node("ReduceMean", ["a", "axes"], ["b"], keepdims=1),
+        node("Sigmoid", ["b"], ["c"]),
+        node("Mul", ["a", "c"], ["d"]),
+        node("Transpose", ["d"], ["e"], perm=TO_FIRST),
+        node("Conv", ["e", "w"], ["y"]),
+    ]
+    made = canonical(tmp_path, nodes, {"w": weights(4, 4, 1, 1), "axes": np.array([1, 2], np.int64)})
+    assert made.nodes[-2].op == "Mul"
+    assert made.types[made.nodes[-2].output].shape == (1, 4, 6, 5)
+
+
+def test_transposes_before_a_concat_become_one(tmp_path: Path) -> None:
+    nodes = [
+        node("Relu", ["x"], ["a"]),
+        node("Exp", ["x"], ["b"]),
+        node("Transpose", ["a"], ["c"], perm=TO_LAST),
+        node("Transpose", ["b"], ["d"], perm=TO_LAST),
+        node("Concat", ["c", "d"], ["y"], axis=3),
+    ]
+    made = canonical(tmp_path, nodes, {})
+    assert ops(made) == ["Relu", "Exp", "Concat", "Transpose"]
+    assert made.nodes[2].attr("axis") == 1
+
+
+def test_operator_of_different_transposes_stays(tmp_path: Path) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["a"], perm=[0, 1, 3, 2]),
+        node("Transpose", ["x"], ["b"], perm=[0, 2, 3, 1]),
+        node("Relu", ["b"], ["c"]),
+        node("Reshape", ["c", "shape"], ["d"]),
+        node("Add", ["a", "d"], ["y"]),
+    ]
+    made = canonical(tmp_path, nodes, {"shape": np.array([1, 4, 5, 6], np.int64)})
+    assert ops(made) == ["Transpose", "Relu", "Transpose", "Reshape", "Add"]
+
+
+def resized(scale: float, mode: str) -> list[onnx.NodeProto]:
+    return [
+        node("Relu", ["x"], ["a"]),
+        node("Resize", ["a", "", "scales"], ["b"], mode=mode),
+        node("Conv", ["b", "w", "bias"], ["y"]),
+    ]
+
+
+@pytest.mark.parametrize(("scale", "mode"), [(2.0, "linear"), (3.0, "nearest"), (1.5, "linear")])
+def test_small_convolution_comes_before_an_enlargement(scale: float, mode: str, tmp_path: Path) -> None:
+    scales = np.array([1, 1, scale, scale], np.float32)
+    constants = {"w": weights(3, 4, 1, 1), "bias": weights(3), "scales": scales}
+    assert ops(canonical(tmp_path, resized(scale, mode), constants)) == ["Relu", "Conv", "Resize"]
+
+
+@pytest.mark.parametrize(("scale", "kernel"), [(0.5, 1), (2.0, 3)])
+def test_other_convolutions_stay_behind_a_resize(scale: float, kernel: int, tmp_path: Path) -> None:
+    scales = np.array([1, 1, scale, scale], np.float32)
+    constants = {"w": weights(3, 4, kernel, kernel), "bias": weights(3), "scales": scales}
+    assert ops(canonical(tmp_path, resized(scale, "linear"), constants)) == ["Relu", "Resize", "Conv"]
