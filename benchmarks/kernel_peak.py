@@ -1,7 +1,7 @@
 """How near single convolutions come to the peak of this core: python -m benchmarks.kernel_peak [--target x86-64-v3]
 
-The peak is measured, not looked up: a loop of independent vector multiply-adds on registers (multiplies and adds where the target has no
-fused one), from the same code generator. Peak and convolutions take turns within each round, so that both see the same clock; the share is
+The peak is measured, not looked up: the first step of the probe that rooflines use (toolkit/roofline/probe.py), independent multiply-adds
+on registers, or multiplies and adds where the target has no fused one. Peak and convolutions take turns within each round, so that both see the same clock; the share is
 the ratio of medians with an interval from a bootstrap over rounds. Each convolution's answer is checked before it is timed.
 
 Kernels are timed by themselves, inside a net whose other layers give them the layouts that they have in real ones (``inner``), and as
@@ -25,9 +25,8 @@ from fusekit.errors import UserError
 from fusekit.toolkit.measure.check import check_output
 from fusekit.toolkit.measure.statistics import Rounds, median_ns, speedup
 from fusekit.toolkit.reference import reference_outputs, seeded_inputs
+from fusekit.toolkit.roofline.probe import SIZES, probe_bundle, probes
 from fusekit.toolkit.zoo.net import Net
-
-from .peak import Peak
 
 ROUND_NS = 60_000_000
 MIN_SAMPLES = 5
@@ -97,7 +96,7 @@ class Row:
 def timer_of(layer: Layer, target: Target, folder: Path) -> tuple[Callable[[], int], str]:
     """A function that runs the layer once and says for how many ns, and the kernel's schedule; UserError where an answer is wrong."""
     path = layer.save(folder / "layer.onnx")
-    bundle = fusekit.compile(path, target=target.name, bands=False)
+    bundle = fusekit.compile(path, target=target.name, bands=False, winograd=False)
     model = fusekit.load(bundle)
     feeds, manifest = seeded_inputs(bundle.manifest), bundle.manifest
     got, want = model.run(feeds), reference_outputs(path, feeds)
@@ -131,25 +130,26 @@ def sample(run: Callable[[], int]) -> list[int]:
 
 def compare(target: Target, layers: Sequence[Layer], rounds: int) -> tuple[float, list[Row]]:
     """(peak in GFLOP/s, a row per layer)."""
-    peak = Peak(target)
+    peak = fusekit.load(probe_bundle(target, threads=1, sizes=SIZES[:1]))
+    flops = probes(target, threads=1)[0].flops
     with tempfile.TemporaryDirectory() as folder:
         timers = [timer_of(layer, target, Path(folder)) for layer in layers]
     at_peak: list[list[int]] = []
     times: list[list[list[int]]] = [[] for _ in layers]
     for _ in range(rounds):
-        at_peak.append(sample(peak.run_ns))
+        at_peak.append(sample(lambda: peak.run_profiled({})[0]))
         for taken, (run, _) in zip(times, timers, strict=True):
             taken.append(sample(run))
     rows = [
-        row(layer, schedule, peak, at_peak, taken)
+        row(layer, schedule, flops, at_peak, taken)
         for layer, (_, schedule), taken in zip(layers, timers, times, strict=True)
     ]
-    return peak.flops / median_ns(at_peak).value, rows
+    return flops / median_ns(at_peak).value, rows
 
 
-def row(layer: Layer, schedule: str, peak: Peak, at_peak: Rounds, taken: Rounds) -> Row:
+def row(layer: Layer, schedule: str, peak_flops: int, at_peak: Rounds, taken: Rounds) -> Row:
     """The statistics of one layer."""
-    ratio, scale = speedup(at_peak, taken), layer.flops / peak.flops
+    ratio, scale = speedup(at_peak, taken), layer.flops / peak_flops
     median = median_ns(taken).value
     return Row(
         layer.name,

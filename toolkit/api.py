@@ -22,10 +22,12 @@ def compile(
     threads: int = 1,
     bands: bool = True,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    winograd: bool = True,
 ) -> Bundle:
     """Compiles an ONNX file, or `zoo:NAME`, for a target; a bundle that this machine can run has a `model.so`.
 
     `fusion` is none, basic or full; `threads` is 1 to 8; `shapes` gives inputs with dynamic dimensions theirs.
+    `winograd` lets 3x3 convolutions run by Winograd's F(4x4, 3x3) where that is faster; off, sums are a digit more exact.
     Raises UserError for a file that is no model, an unsupported op, an unknown target, a dimension not given, and
     arguments of other types.
     """
@@ -33,7 +35,7 @@ def compile(
     from .zoo_model import model_path
 
     given = cast("Mapping[str, tuple[int, ...]]", {} if shapes is None else shapes)
-    options = Options(target, cast("Level", fusion), threads, bands, given).checked()
+    options = Options(target, cast("Level", fusion), threads, bands, given, winograd).checked()
     with model_path(path) as file:
         return _with_shared_library(compile_model(file, options))
 

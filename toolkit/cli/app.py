@@ -9,6 +9,7 @@ import typer
 from ... import __version__
 from .bench import bench
 from .check import check
+from .compare import compare
 from .compile import compile_command
 from .deploy import deploy
 from .devices import devices_app
@@ -52,6 +53,9 @@ app.command("deploy", epilog="Example: fusekit deploy model.onnx --device rpi5")
 app.command(
     "bench", epilog="Example: fusekit bench model.onnx --device rpi5 --fusion none,basic,full --threads 1,4"
 )(bench)
+app.command(
+    "compare", epilog="Example: fusekit compare model.onnx --engines onnxruntime,openvino --threads 1"
+)(compare)
 app.command("verify", epilog="Example: fusekit verify model.onnx --device rpi5-emulated")(verify)
 app.command("report", epilog="Example: fusekit report reports/records -o reports/mobilenet.pdf --png")(report)
 app.command("inspect", epilog="Example: fusekit inspect model.onnx --target rpi5 --dump groups")(inspect)

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ...errors import UserError
 from ..duration import duration, interval
 from ..measure.caveat import caveats
 from ..measure.record import RunRecord, Settings, write_records
@@ -26,11 +25,14 @@ from .option import (
     ModelArgument,
     ShapeOption,
     ThreadCountsOption,
+    WinogradOption,
     find_device,
+    parse_cpus,
     parse_fusions,
     parse_shapes,
     parse_switch,
     parse_thread_counts,
+    parse_winograd,
 )
 from .outcome import exit_if_any_failed, refuse_if_nothing_ran
 from .screen import progress, stderr, stdout
@@ -43,6 +45,7 @@ def bench(
     fusion: FusionsOption = "none,basic,full",
     threads: ThreadCountsOption = "1",
     bands: BandsOption = "on",
+    winograd: WinogradOption = "auto",
     shape: ShapeOption = None,
     rounds: Annotated[int, typer.Option(min=1, help="Visits to each variant, in turn.")] = 10,
     round_ms: Annotated[int, typer.Option("--round-ms", min=1, help="Time of one visit in ms.")] = 100,
@@ -61,7 +64,7 @@ def bench(
     Writes records (JSON lines with the raw samples) and prints medians and speed-ups with their 95 % intervals. On
     an emulated device the outputs are checked and no times are taken.
     """
-    settings = Settings(rounds=rounds, round_ms=round_ms, cpus=_cpus(cpus), counters=counters)
+    settings = Settings(rounds=rounds, round_ms=round_ms, cpus=parse_cpus(cpus), counters=counters)
     fusions, counts = parse_fusions(fusion), parse_thread_counts(threads)
     banded, shapes = parse_switch(bands, "--bands"), parse_shapes(shape)
     if output is not None:
@@ -73,6 +76,7 @@ def bench(
             fusions=fusions,
             threads=counts,
             bands=banded,
+            winograd=parse_winograd(winograd),
             shapes=shapes,
             seed=settings.seed,
         )
@@ -135,13 +139,6 @@ def _check(record: RunRecord) -> str:
     if record.error is not None:
         return f"[red]{record.error.kind}[/red]: {record.error.message}"
     return f"[green]ok[/green] ({len(record.checks)} {'output' if len(record.checks) == 1 else 'outputs'})"
-
-
-def _cpus(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise UserError(f"--cpus '{text}' is no list of CPU numbers: write it like 3,2,1,0") from None
 
 
 def _new_path(record: RunRecord) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..byte_size import byte_size
 from ..zoo_model import model_path
 from .option import ModelArgument, ShapeOption, TargetOption, parse_shapes
 from .screen import stdout
@@ -47,8 +48,8 @@ def print_summary(summary: Summary) -> None:
         *_values("output", summary.outputs),
         ("operators", ", ".join(f"{op} {count}" for op, count in summary.ops.items())),
         ("work", f"{summary.flops / 1e6:.1f} MFLOP"),
-        ("weights", _size(summary.weights_bytes)),
-        ("arena", f"{_size(summary.arena_bytes)}, and {_size(summary.scratch_bytes)} a thread"),
+        ("weights", byte_size(summary.weights_bytes)),
+        ("arena", f"{byte_size(summary.arena_bytes)}, and {byte_size(summary.scratch_bytes)} a thread"),
         ("kernels", ", ".join(kernels)),
         *_values("largest in arena", summary.largest, made=True),
         ("targets", "all: " + ", ".join(summary.targets)),
@@ -65,10 +66,6 @@ def _values(heading: str, values: Sequence[Value], made: bool = False) -> list[t
     for value in values:
         shape = "x".join(map(str, value.shape)) or "scalar"
         by = f", made by {value.node}" if made and value.node != value.name else ""
-        size = f", {_size(value.bytes)}" if made else ""
+        size = f", {byte_size(value.bytes)}" if made else ""
         texts.append(f"{value.name} {value.dtype} {shape}{size}{by}")
     return list(zip([heading, *[""] * (len(texts) - 1)], texts, strict=True)) if texts else []
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"

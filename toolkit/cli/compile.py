@@ -17,8 +17,10 @@ from .option import (
     ShapeOption,
     TargetOption,
     ThreadsOption,
+    WinogradOption,
     parse_shapes,
     parse_switch,
+    parse_winograd,
 )
 from .screen import progress, stdout
 
@@ -31,6 +33,7 @@ def compile_command(
     target: TargetOption = "host",
     fusion: FusionOption = "full",
     bands: BandsOption = "on",
+    winograd: WinogradOption = "auto",
     threads: ThreadsOption = 1,
     shape: ShapeOption = None,
 ) -> None:
@@ -43,7 +46,15 @@ def compile_command(
     shapes = parse_shapes(shape)
     with progress() as shown, model_path(model) as path:
         shown.add_task(f"compiling {path.stem} · {target} · {fusion} · {threads} threads", total=None)
-        bundle = compile(path, target=target, fusion=fusion, threads=threads, bands=banded, shapes=shapes)
+        bundle = compile(
+            path,
+            target=target,
+            fusion=fusion,
+            threads=threads,
+            bands=banded,
+            winograd=parse_winograd(winograd),
+            shapes=shapes,
+        )
         feeds = seeded_inputs(bundle.manifest)
         answers = reference_file(bundle.manifest, feeds, reference_outputs(path, feeds))
         bundle.with_file(REFERENCE, answers).write(output)

@@ -24,10 +24,12 @@ from .option import (
     InventoryOption,
     ShapeOption,
     ThreadsOption,
+    WinogradOption,
     find_device,
     parse_fusions,
     parse_shapes,
     parse_switch,
+    parse_winograd,
 )
 from .outcome import exit_if_any_failed, refuse_if_nothing_ran
 from .screen import progress, stdout
@@ -42,6 +44,7 @@ def deploy(
     device: DeviceOption,
     fusion: FusionOption = "full",
     bands: BandsOption = "on",
+    winograd: WinogradOption = "auto",
     threads: ThreadsOption = 1,
     shape: ShapeOption = None,
     source: Annotated[
@@ -69,6 +72,7 @@ def deploy(
                 fusions=fusions,
                 threads=[threads],
                 bands=parse_switch(bands, "--bands"),
+                winograd=parse_winograd(winograd),
                 shapes=parse_shapes(shape),
             )
         announce_first_link(variants.bundles[0].manifest.target.triple)

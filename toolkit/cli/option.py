@@ -32,6 +32,9 @@ FusionsOption = Annotated[str, typer.Option("--fusion", metavar="LEVEL,…", hel
 BandsOption = Annotated[
     str, typer.Option(metavar="on|off", help="Whether chains of anchors run in row bands.")
 ]
+WinogradOption = Annotated[
+    str, typer.Option(metavar="auto|off", help="Whether 3x3 convolutions may run by Winograd's F(4x4, 3x3).")
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of the model.")]
 ThreadCountsOption = Annotated[str, typer.Option("--threads", metavar="N,…", help="Thread counts, by comma.")]
 TargetOption = Annotated[
@@ -81,11 +84,24 @@ def parse_thread_counts(text: str) -> tuple[int, ...]:
     return counts
 
 
-def parse_switch(text: str, option: str) -> bool:
-    """True for on, False for off."""
-    if text not in ("on", "off"):
-        raise UserError(f"{option} is on or off, not '{text}'")
-    return text == "on"
+def parse_cpus(text: str) -> tuple[int, ...]:
+    """CPU numbers in the given order; none for no text."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UserError(f"--cpus '{text}' is no list of CPU numbers: write it like 3,2,1,0") from None
+
+
+def parse_switch(text: str, option: str, on: str = "on") -> bool:
+    """True for the word `on`, False for off."""
+    if text not in (on, "off"):
+        raise UserError(f"{option} is {on} or off, not '{text}'")
+    return text == on
+
+
+def parse_winograd(text: str) -> bool:
+    """True for auto, False for off."""
+    return parse_switch(text, "--winograd", on="auto")
 
 
 def find_inventory(path: Path | None) -> Inventory:

@@ -33,6 +33,7 @@ def compile_variants(
     fusions: Sequence[str],
     threads: Sequence[int],
     bands: bool,
+    winograd: bool,
     shapes: Mapping[str, tuple[int, ...]],
     seed: int = 0,
 ) -> Variants:
@@ -45,7 +46,15 @@ def compile_variants(
                 shown.update(
                     task, description=f"compiling {path.stem} · {target} · {level} · {count} threads"
                 )
-                bundle = compile(path, target=target, fusion=level, threads=count, bands=bands, shapes=shapes)
+                bundle = compile(
+                    path,
+                    target=target,
+                    fusion=level,
+                    threads=count,
+                    bands=bands,
+                    winograd=winograd,
+                    shapes=shapes,
+                )
                 bundles.append(bundle)
                 shown.advance(task)
         shown.update(task, description="asking ONNX Runtime")

@@ -16,11 +16,13 @@ from .option import (
     ModelArgument,
     ShapeOption,
     ThreadCountsOption,
+    WinogradOption,
     find_device,
     parse_fusions,
     parse_shapes,
     parse_switch,
     parse_thread_counts,
+    parse_winograd,
 )
 from .outcome import exit_if_any_failed, refuse_if_nothing_ran
 from .screen import progress, stdout
@@ -33,6 +35,7 @@ def verify(
     fusion: FusionsOption = "full",
     threads: ThreadCountsOption = "1",
     bands: BandsOption = "on",
+    winograd: WinogradOption = "auto",
     shape: ShapeOption = None,
     inventory: InventoryOption = None,
 ) -> None:
@@ -41,7 +44,13 @@ def verify(
     banded, shapes = parse_switch(bands, "--bands"), parse_shapes(shape)
     with find_device(device, inventory) as place:
         variants = compile_variants(
-            model, place.target, fusions=fusions, threads=counts, bands=banded, shapes=shapes
+            model,
+            place.target,
+            fusions=fusions,
+            threads=counts,
+            bands=banded,
+            winograd=parse_winograd(winograd),
+            shapes=shapes,
         )
         announce_first_link(variants.bundles[0].manifest.target.triple)
         with progress() as shown:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from ...cache import store
 from ...devices.device import Facts, Transport
-from ...errors import UserError
-from ..writing import writing
 from .check import OutputCheck
+from .json_lines import Kind, read_lines, write_lines
 
 SCHEMA = 1
 
@@ -132,14 +130,13 @@ class RunRecord:
 
 
 @cache
-def _adapter() -> TypeAdapter[RunRecord]:
-    return TypeAdapter(RunRecord)
+def _kind() -> Kind[RunRecord]:
+    return Kind(TypeAdapter(RunRecord), SCHEMA, "run record", "fusekit bench", "MODEL --device local")
 
 
 def write_records(path: Path, records: Iterable[RunRecord]) -> None:
     """Writes JSON lines to `path`, whole or not at all; raises UserError where it cannot be written."""
-    with writing(path):
-        store(path, b"".join(_adapter().dump_json(record) + b"\n" for record in records))
+    write_lines(path, records, _kind())
 
 
 def read_records(paths: Sequence[Path]) -> list[RunRecord]:
@@ -147,33 +144,4 @@ def read_records(paths: Sequence[Path]) -> list[RunRecord]:
 
     Raises UserError for a file that is absent, empty, of another schema or not made of records.
     """
-    files = [file for path in paths for file in (sorted(path.glob("*.jsonl")) if path.is_dir() else [path])]
-    records = []
-    for file in files:
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read records from {file}: {_reason(error)}") from error
-        for number, line in enumerate(lines, 1):
-            try:
-                records.append(_adapter().validate_json(line))
-            except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(part) for part in first["loc"]) or "the line"
-                raise UserError(
-                    f"{file}:{number} is no run record of schema {SCHEMA} ({where}: {first['msg']}): "
-                    f"make one with fusekit bench"
-                ) from error
-            if records[-1].schema != SCHEMA:
-                raise UserError(
-                    f"{file}:{number} has schema {records[-1].schema} where this fusekit reads {SCHEMA}: "
-                    f"run fusekit bench again"
-                )
-    if not records:
-        given = ", ".join(str(path) for path in paths) or "nothing"
-        raise UserError(f"no records in {given}: make some with fusekit bench MODEL --device local")
-    return records
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not text"
+    return read_lines(paths, _kind())
