@@ -29,6 +29,7 @@ from .relocatable import join_objects
 from .rows import form_rows
 from .target import Target, find_target
 from .tolerance import relative_tolerance
+from .winograd import form_winograd
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Options:
     threads: int = 1
     bands: bool = True
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    winograd: bool = True
 
     def checked(self) -> Options:
         """The options with every shape a tuple; UserError for values of another type or out of range."""
@@ -47,6 +49,8 @@ class Options:
             raise UserError(f"target is {self.target!r}: give a name, such as 'host' or 'rpi5'")
         if not isinstance(_any(self.bands), bool):
             raise UserError(f"bands is {self.bands!r}: give True or False")
+        if not isinstance(_any(self.winograd), bool):
+            raise UserError(f"winograd is {self.winograd!r}: give True or False")
         if not _is_int(self.threads):
             raise UserError(f"threads is {self.threads!r}: give an int from 1 to {MAX_THREADS}")
         if self.fusion not in LEVELS:
@@ -102,6 +106,8 @@ def lower_graph(graph: Graph, options: Options) -> Stages:
     """Graph to plan: fuse, place, schedule, assign memory."""
     target = find_target(options.target)
     fused = fuse(graph, options.fusion)
+    if options.winograd:
+        fused = form_winograd(graph, fused, target)
     if options.fusion == "full" and options.bands:
         fused = form_bands(graph, fused, target)
     constants = {**graph.constants, **fused.constants}

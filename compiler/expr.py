@@ -20,7 +20,8 @@ PRIMITIVES: Mapping[str, int] = {
     "add": 2, "sub": 2, "mul": 2, "div": 2, "muladd": 3, "min": 2, "max": 2, "sqrt": 1, "floor": 1, "round_even": 1,
     "lt": 2, "le": 2, "eq": 2, "select": 3, "cast": 1, "bitcast": 1, "and": 2, "or": 2, "xor": 2, "shl": 2, "shr": 2,
 }  # fmt: skip
-"""Name and number of operands. Comparisons give bool; `shr` is arithmetic; `cast` to an integer truncates toward zero."""
+"""Name and number of operands. Comparisons give bool; `shr` copies the sign of a signed type. `cast` of a float to an integer truncates toward
+zero, and what is beyond the type's ends is its end, NaN 0; of an integer to a smaller one it keeps the low bits; to a bool it is ``!= 0``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,14 @@ DYNAMIC = -9
 @dataclass(frozen=True, eq=False)
 class Acc(Expr):
     """What the anchor computed for this output element."""
+
+
+@dataclass(frozen=True, eq=False)
+class Nothing(Expr):
+    """What a store does not write: outside a Guard at the root of its value."""
+
+
+NOTHING = Nothing("nothing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,11 +177,11 @@ def rewrite(
     leaf: Callable[[Expr], Expr | None] | None = None,
     change: Callable[[Index], Index] | None = None,
 ) -> Expr:
-    """`expr` with what reads memory replaced by `leaf(node)` (None keeps one) and every Index by `change(index)`; sharing is kept."""
+    """`expr` with what reads memory, and what the anchor computed, replaced by `leaf(node)` (None keeps one) and every Index by `change(index)`; sharing is kept."""
     done: dict[int, Expr] = {}
     for node in walk(expr):
         rebuilt = _rebuild(node, done, change)
-        new = leaf(rebuilt) if leaf is not None and isinstance(rebuilt, Load | Lookup) else None
+        new = leaf(rebuilt) if leaf is not None and isinstance(rebuilt, Load | Lookup | Acc) else None
         done[id(node)] = rebuilt if new is None else new
     return done[id(expr)]
 
@@ -235,6 +244,8 @@ def _line(node: Expr, names: Mapping[int, str]) -> str:
             return f"{buffer}[{', '.join(map(str, where))} by {names[id(index)]}]{kind}"
         case Acc():
             return "acc"
+        case Nothing():
+            return "nothing"
         case Op(dtype, prim, args):
             kind = f"<{dtype}>" if prim in ("cast", "bitcast") else ""
             return f"{prim}{kind}({', '.join(names[id(a)] for a in args)})"

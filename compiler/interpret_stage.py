@@ -6,14 +6,14 @@ Sums are taken in float64 and rounded once, so that the result depends on no ord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from .expr import Expr, Guard, Load, Lookup, walk
+from .expr import Expr, Guard, Load, Lookup, Nothing, const, walk
 from .fusion import Fused
 from .graph import Graph, Type
 from .index import Map
@@ -42,6 +42,7 @@ def run_groups(graph: Graph, fused: Fused, feeds: Mapping[str, Array]) -> dict[s
     types = {
         **graph.types,
         **{name: Type(data.dtype.name, data.shape) for name, data in fused.constants.items()},
+        **{name: type_ for group in fused.groups for name, type_ in group.inner},
     }
     values: dict[str, Array] = {**graph.constants, **fused.constants, **feeds}
 
@@ -80,13 +81,30 @@ def run_stage(stage: Stage, buffers: Mapping[str, Array], part: Part = WHOLE) ->
     results: dict[int, Array] = {}
     for store in stage.stores:
         if id(store.value) not in results:
-            results[id(store.value)] = evaluate(store.value, _loader(buffers), grid.axis, acc)
+            expr = replace(store.value, outside=const(0)) if _is_partial(store.value) else store.value
+            results[id(store.value)] = evaluate(expr, _loader(buffers), grid.axis, acc)
     for store in stage.stores:
-        target = buffers[store.buffer]
-        where = _where(store.buffer, target, store.map, grid.axis)
         value = np.broadcast_to(results[id(store.value)], grid.shape)
-        # A scalar has no coordinates, and the axes that lead to it one iteration each.
-        target[tuple(np.broadcast_to(i, grid.shape) for i in where)] = value if where else value.reshape(())
+        if not store.map:  # a scalar: no coordinates, and the axes that lead to it one iteration each
+            buffers[store.buffer][()] = value.reshape(())
+            continue
+        written = np.broadcast_to(_written(store.value, grid), grid.shape)
+        where = [np.broadcast_to(index.evaluate(grid.axis), grid.shape)[written] for index in store.map]
+        _check_inside(store.buffer, buffers[store.buffer], store.map, where)
+        buffers[store.buffer][tuple(where)] = value[written]
+
+
+def _is_partial(value: Expr) -> TypeGuard[Guard]:
+    return isinstance(value, Guard) and isinstance(value.outside, Nothing)
+
+
+def _written(value: Expr, grid: _Grid) -> Array:
+    """Where a store writes."""
+    inside = np.asarray(True)
+    for bound in value.box if _is_partial(value) else ():
+        at = bound.index.evaluate(grid.axis)
+        inside = inside & (bound.lo <= at) & (at < bound.hi)
+    return inside
 
 
 @dataclass(frozen=True)
@@ -173,8 +191,14 @@ def _loader(buffers: Mapping[str, Array]) -> Callable[[Load, AxisValues], Array]
 def _where(name: str, array: Array, coordinates: Map, axis: AxisValues) -> tuple[Any, ...]:
     """The elements of `array` at `coordinates`; AssertionError where one of them is outside."""
     found = tuple(index.evaluate(axis) for index in coordinates)
+    _check_inside(name, array, coordinates, found)
+    return found
+
+
+def _check_inside(name: str, array: Array, coordinates: Map, found: Sequence[Array]) -> None:
     assert len(found) == array.ndim, f"{name} of {array.ndim} dimensions is read by {len(found)} coordinates"
     for values, index, extent in zip(found, coordinates, array.shape, strict=True):
+        if np.size(values) == 0:
+            continue
         lo, hi = np.min(values), np.max(values)
         assert 0 <= lo and hi < extent, f"{name}[{index}] runs over [{lo}, {hi}] of {extent} elements"
-    return found

@@ -6,12 +6,12 @@ All addresses are flat by now: a Load has one Index, the element number in its b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from .emit import Coord, Emitter, Value
-from .expr import DYNAMIC, Acc, Const, Expr, Guard, Load, Lookup, Op, loads, walk
+from .expr import DYNAMIC, Acc, Const, Expr, Guard, Load, Lookup, Nothing, Op, loads, walk
 from .index import Axis, Bound, Index
 from .lower_primitive import LOWER
 
@@ -44,6 +44,11 @@ class Lowering:
     def evaluate(self, expr: Expr, point: Point, acc: Value | None = None) -> Value:
         """The value of `expr` at `point`: a vector of its lanes, a scalar for one lane."""
         return _Evaluation(self, point, acc, None).value(expr)
+
+    def written(self, exprs: Sequence[Expr], point: Point, acc: Value | None) -> list[Value | None]:
+        """The values of Exprs that have parts in common; None for one that is NOTHING at `point`."""
+        evaluation = _Evaluation(self, point, acc, None)
+        return [evaluation.written(expr) for expr in exprs]
 
     def store(self, value: Value, dtype: str, buffer: str, address: Index, point: Point) -> None:
         """Write `value` to `buffer`: one vector store where the lanes are adjacent, else lane by lane."""
@@ -155,6 +160,14 @@ class _Evaluation:
             if id(node) not in self.done:
                 self.done[id(node)] = self._emit(node)
         return self.done[id(root)]
+
+    def written(self, root: Expr) -> Value | None:
+        """The value of a store's Expr; None where it is outside a Guard that nothing is written beyond."""
+        if isinstance(root, Guard) and isinstance(root.outside, Nothing):
+            verdicts = {bound_verdict(self.e, bound, self.point) for bound in root.box}
+            assert None not in verdicts, "a loop is split where a store begins or ends"
+            return self.value(root.inside) if verdicts == {True} else None
+        return self.value(root)
 
     def _needed(self, root: Expr) -> list[Expr]:
         """Nodes in evaluation order, without descending into guards: those decide what they evaluate."""

@@ -53,7 +53,13 @@ def lower_rows(
     places = (*earlier, scheduled[-1][1])
     vector = places[-1].block.nv * machine.lanes if places[-1].row == places[-1].lane else 1
     row_bytes = sum(panel.row_size * item_bytes(panel.dtype) for panel in panels.values())
-    tile = _tile(rows, row_bytes, vector, machine, threads)
+    streamed = sum(
+        4 * types[load.buffer].size
+        for stage in stages
+        for load in stage.loads()
+        if load.buffer in constants and stage.reduce
+    )
+    tile = _tile(rows, row_bytes, streamed, vector, machine, threads)
     units = prod(axis.extent for axis in rows[:-1]) * ceil(rows[-1].extent / tile)
     locals_ = [Local(panel.local, panel.dtype, tile * panel.row_size, "panel") for panel in panels.values()]
     return canonical(
@@ -67,10 +73,24 @@ def lower_rows(
     )
 
 
-def _tile(rows: Sequence[Axis], row_bytes: int, vector: int, machine: Machine, threads: int) -> int:
-    """Rows of a unit: all panels in half the first-level cache, work for every thread, whole vectors where these run along the rows."""
+def _tile(
+    rows: Sequence[Axis], row_bytes: int, streamed: int, vector: int, machine: Machine, threads: int
+) -> int:
+    """Rows of a unit: work for every thread, whole vectors where these run along the rows, and little traffic between caches.
+
+    Weights are `streamed` past once a tile. Without any, all panels stay in half the first-level cache; otherwise, as many rows as make panels that
+    leave the second level cheaper than weights that come by again.
+    """
     extent, outer = rows[-1].extent, prod(axis.extent for axis in rows[:-1])
-    most = max(1, min(machine.l1_bytes // 2 // row_bytes, ceil(extent * outer / threads)))
+    share = ceil(extent * outer / threads)
+    most = max(1, min(machine.l1_bytes // 2 // row_bytes, share))
+    if streamed:
+
+        def traffic(tile: int) -> int:
+            spilled = 2 * row_bytes * extent if tile * row_bytes > machine.l2_bytes else 0
+            return ceil(extent / tile) * streamed + spilled
+
+        most = min(range(1, min(extent, share) + 1), key=traffic)
     return ceil(ceil(extent / ceil(extent / most)) / vector) * vector
 
 
@@ -80,7 +100,7 @@ def _panels(group: Group, layouts: Mapping[str, Layout], types: Mapping[str, Typ
     read = {load.buffer for stage in group.stages for load in stage.loads()}
     panels: dict[str, _Panel] = {}
     for store in (store for stage in group.stages for store in stage.stores):
-        if store.buffer not in read:
+        if store.buffer not in read or store.buffer in panels:
             continue
         shape, strides = types[store.buffer].shape, layouts[store.buffer].strides
         outside = [dim for dim, index in enumerate(store.map) if index.axes and index.axes <= rows]

@@ -40,11 +40,15 @@ def place(graph: Graph, fused: Fused) -> Placed:
         **graph.types,
         **{name: Type(data.dtype.name, tuple(data.shape)) for name, data in fused.constants.items()},
     }
-    fixed = {*graph.inputs, *graph.outputs}
+    inner = {name: type_ for group in fused.groups if group.rows for name, type_ in group.inner}
+    types |= inner
+    fixed = {*graph.inputs, *graph.outputs, *inner}
     last = _channels_last(graph, fused, types)
     layouts: dict[str, Layout] = {}
     storage: dict[str, str] = {}
-    names = dict.fromkeys([*graph.inputs, *(n for g in fused.groups for n in (*g.reads(), *g.writes()))])
+    names = dict.fromkeys(
+        [*graph.inputs, *(n for g in fused.groups for n in (*g.reads(), *g.writes())), *inner]
+    )
     for name in names:
         home, offsets = name, []
         while home in fused.slots:

@@ -53,17 +53,16 @@ def out_stride(stage: Stage, axis: int) -> int:
 
 
 def classify(stage: Stage) -> str:
-    """The anchor that fits: products are contractions where one operand varies along an axis of its own, else depthwise."""
+    """The anchor that fits: products are depthwise where no operand varies along an axis of its own, else contractions."""
     if not stage.operands:
         return "pointwise"
     if len(stage.operands) == 2:
         a, b = stage.operands
         own = [axis for axis in stage.axes if depends(b, axis.id) and not depends(a, axis.id)]
-        return (
-            "contraction"
-            if own or not any(depends(a, axis.id) and depends(b, axis.id) for axis in stage.axes)
-            else "depthwise"
-        )
+        shared = [axis for axis in stage.axes if depends(a, axis.id) and depends(b, axis.id)]
+        # A window takes its weights by channel; the phases of a transposed convolution are read at quotients.
+        plain = all(any(index.coefficient(axis.id) for index in a.map) for axis in shared)
+        return "depthwise" if shared and plain and not own else "contraction"
     windows = any(
         index.axes & {a.id for a in stage.reduce} and index.axes & {a.id for a in stage.axes}
         for index in stage.operands[0].map
@@ -82,10 +81,10 @@ def schedule_stage(
     """A flat stage with its axes merged but for those `kept` or shared as `rows`, its anchor chosen, and how it is computed."""
     kept = kept | {axis.id for axis in rows}
     stage = merge_axes(replace(stage, anchor=classify(stage)), constants, kept)
-    if rows:
-        return _by_rows(stage, machine, rows)
     weights = stage.operands[1].expr if len(stage.operands) == 2 else None
     packed = isinstance(weights, Load) and weights.buffer in constants
+    if rows:
+        return _by_rows(stage, machine, rows, packed)
     return place_stage(stage, machine, packed, row, fixed=bool(kept) and row is None)
 
 
@@ -297,9 +296,11 @@ def _reduce(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
     return stage, Place((), row.id, None, lane.id, Block(1, 1))
 
 
-def _by_rows(stage: Stage, machine: Machine, rows: tuple[Axis, ...]) -> tuple[Stage, Place]:
+def _by_rows(stage: Stage, machine: Machine, rows: tuple[Axis, ...], packed: bool) -> tuple[Stage, Place]:
     """A stage of a row group: the unit fixes all of `rows` but the last, of which it computes a tile."""
     numbers = tuple(axis.id for axis in rows)
+    if stage.anchor == "contraction":
+        return _contraction(stage, machine, packed, numbers[-1])
     within = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers))
     within, place = _reduce(within, machine) if stage.anchor == "reduce" else _pointwise(within, machine)
     own = tuple(axis for axis in within.axes if axis.id != NO_ROW.id)

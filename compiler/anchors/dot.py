@@ -19,7 +19,6 @@ from ..stage import Stage
 from .contraction import packed_batch
 from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, store_all
 
-
 STRAIGHT = 4
 """Up to this many vectors of a sum are straight code instead of a loop."""
 

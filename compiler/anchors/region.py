@@ -38,12 +38,10 @@ def axis_of(stage: Stage, number: int) -> Axis:
 
 def store_all(low: Lowering, stage: Stage, point: Point, acc: Value | None) -> None:
     """Run the epilogue on `acc` at `point` and write every output."""
-    done: dict[int, Value] = {}
-    for store in stage.stores:
-        value = done.get(id(store.value))
-        if value is None:
-            value = done[id(store.value)] = low.evaluate(store.value, point, acc)
-        low.store(value, store.value.dtype, store.buffer, store.map[0], point)
+    values = low.written([store.value for store in stage.stores], point, acc)
+    for store, value in zip(stage.stores, values, strict=True):
+        if value is not None:
+            low.store(value, store.value.dtype, store.buffer, store.map[0], point)
 
 
 def free_axes(stage: Stage, place: Place) -> list[Axis]:

@@ -23,7 +23,7 @@ def stages_of(net: str, target: str) -> Stages:
     """The net, compiled up to its kernels; bands would join the layer to its neighbours."""
     with tempfile.TemporaryDirectory() as folder:
         graph = import_onnx(save(NETS[net](), Path(folder, "net.onnx")), {})
-    return lower_graph(canonicalise(graph), Options(target=target, bands=False))
+    return lower_graph(canonicalise(graph), Options(target=target, bands=False, winograd=False))
 
 
 def kernel_of(net: str, target: str) -> Kernel:

@@ -66,6 +66,15 @@ def test_no_band_is_formed_when_the_value_is_read_twice() -> None:
     assert "its result is needed in memory" in "\n".join(map(str, made.fused.ledger))
 
 
+def test_no_band_is_formed_when_what_follows_the_window_reads_the_value_too() -> None:
+    net = Net()
+    wide = net.conv(net.input(1, 16, 72, 72), 96)
+    deep = net.conv(wide, 96, 3, 1, group=96)
+    made, _ = stages(net.graph(net.node("Sub", (1, 96, 72, 72), deep, wide)), True, 1)
+    assert len(made.lowered) == 2
+    assert "its result is read beside the window too" in "\n".join(map(str, made.fused.ledger))
+
+
 def test_no_band_is_formed_when_the_cache_holds_the_value() -> None:
     net = inverted_residual(16, 1)
     made, _ = stages(net.graph(net.nodes[-1].output), True, 1)

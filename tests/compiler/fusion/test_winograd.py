@@ -1,0 +1,107 @@
+"""3x3 convolutions by transformed tiles: the same answers at every stage, for every size of edge, prologue and epilogue."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fusekit
+from fusekit.compiler.compile import Options, Stages, assemble_bundle, lower_graph
+from fusekit.compiler.fusion import LEVELS, Level
+from fusekit.compiler.graph import Graph
+from fusekit.compiler.interpret_graph import run_graph
+from fusekit.compiler.interpret_kernel import run_plan
+from fusekit.compiler.interpret_stage import run_groups
+
+from .nets import Net
+
+CLOSE = 1e-5
+"""Of the largest output; a direct convolution of these sizes stays below a tenth of it."""
+
+
+def between(net: Net, size: int, channels: int, outputs: int, **attributes: int) -> str:
+    """A 3x3 convolution between two 1x1 ones, so that what it reads and writes lies channels last."""
+    x = net.unary("Relu", net.conv(net.input(1, 8, size, size), channels))
+    return net.conv(net.unary("Relu", net.conv(x, outputs, 3, **attributes)), 8)
+
+
+def transformed(stages: Stages) -> int:
+    return sum(
+        len(step.kernel.stages) == 3 and step.kernel.stages[1].anchor == "contraction"
+        for step in stages.lowered
+    )
+
+
+def check(graph: Graph, net: Net, options: Options) -> None:
+    feeds, stages = net.feeds(), lower_graph(graph, options)
+    assert transformed(stages) == 1
+    (want,) = run_graph(graph, feeds).values()
+    bundle = assemble_bundle(stages, options, "")
+    answers = {
+        "groups": run_groups(stages.graph, stages.fused, feeds),
+        "kernels": run_plan(stages.graph, stages.plan, feeds),
+        "machine code": fusekit.load(bundle).run(feeds),
+    }
+    for stage, outputs in answers.items():
+        (got,) = outputs.values()
+        assert float(np.abs(got - want).max()) <= CLOSE * float(np.abs(want).max()), stage
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "outputs", "pad", "threads"),
+    [(12, 16, 16, 1, 1), (13, 24, 40, 1, 2), (15, 17, 33, 1, 1), (18, 32, 32, 0, 3)],
+)
+def test_every_stage_gives_the_answer(size: int, channels: int, outputs: int, pad: int, threads: int) -> None:
+    net = Net()
+    check(net.graph(between(net, size, channels, outputs, pad=pad)), net, Options(threads=threads))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_transforms_alike(level: Level) -> None:
+    net = Net()
+    check(net.graph(between(net, 14, 32, 32)), net, Options(fusion=level))
+
+
+def test_prologue_residual_and_activation_are_fused() -> None:
+    net = Net()
+    x = net.conv(net.input(1, 8, 14, 14), 32)
+    skip = net.unary("Relu", x)
+    y = net.conv(net.binary("Add", skip, net.constant(1, 32, 1, 1)), 32, 3)
+    y = net.unary("Sigmoid", net.binary("Add", y, skip))
+    graph = net.graph(net.conv(y, 8))
+    check(graph, net, Options())
+    (kernel,) = (
+        step.kernel for step in lower_graph(graph, Options()).lowered if len(step.kernel.stages) == 3
+    )
+    assert "Sigmoid" not in str(kernel)  # names are gone, primitives are there
+    assert "div" in str(kernel.root)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "outputs", "kernel", "stride", "group"),
+    [
+        (14, 32, 32, 3, 2, 1),
+        (14, 32, 32, 3, 1, 32),
+        (14, 32, 32, 5, 1, 1),
+        (14, 4, 32, 3, 1, 1),
+        (3, 256, 256, 3, 1, 1),
+    ],
+)
+def test_other_convolutions_stay_direct(
+    size: int, channels: int, outputs: int, kernel: int, stride: int, group: int
+) -> None:
+    net = Net()
+    x = net.unary("Relu", net.conv(net.input(1, 8, size, size), channels))
+    graph = net.graph(net.conv(net.conv(x, outputs, kernel, stride, group), 8))
+    assert transformed(lower_graph(graph, Options(target="x86-64-v3"))) == 0
+
+
+def test_switched_off_it_is_not_used() -> None:
+    net = Net()
+    assert transformed(lower_graph(net.graph(between(net, 14, 32, 32)), Options(winograd=False))) == 0
+
+
+def test_ledger_names_the_convolution() -> None:
+    net = Net()
+    stages = lower_graph(net.graph(between(net, 14, 32, 32)), Options())
+    assert "computed by Winograd's F(4x4, 3x3)" in "\n".join(map(str, stages.fused.ledger))
