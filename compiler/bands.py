@@ -28,7 +28,7 @@ def form_bands(graph: Graph, fused: Fused, target: Target) -> Fused:
         if producer is None or producer is consumer or consumer not in groups:
             continue
         assert value is not None
-        reason = _obstacle(graph, groups, fused, producer, value, target.machine)
+        reason = _obstacle(graph, groups, fused, producer, consumer, value, target.machine)
         names = " ".join(producer.nodes[:1]), " ".join(consumer.nodes[:1])
         if reason:
             ledger.append(Decision(False, names[0], names[1], reason))
@@ -70,11 +70,19 @@ def _reads_as_made(operand: Operand, load: Load, box: Box, shape: tuple[int, ...
 
 
 def _obstacle(
-    graph: Graph, groups: list[Group], fused: Fused, producer: Group, value: str, machine: Machine
+    graph: Graph,
+    groups: list[Group],
+    fused: Fused,
+    producer: Group,
+    consumer: Group,
+    value: str,
+    machine: Machine,
 ) -> str:
     """Why the two cannot or should not be one; empty where they should."""
     if value in graph.outputs or value in fused.slots or sum(value in g.reads() for g in groups) > 1:
         return "its result is needed in memory"
+    if sum(load.buffer == value for load in loads(*consumer.root.exprs())) > 1:
+        return "its result is read beside the window too"
     stage = producer.root
     if len(producer.stages) > 1 or len(stage.stores) > 1 or classify(stage) != "contraction":
         return "only a single contraction is computed in bands"

@@ -108,7 +108,7 @@ def _cut(
     lane_blocks = ceil(axis_of(stage, place.lane).extent / width)
     extent = axis_of(stage, place.row).extent
     rows = balanced(extent, place.block.mr)[0] if place.row == place.col else extent
-    if stage.anchor == "reduce" and place.row == NO_ROW.id:
+    if stage.anchor == "reduce" and place.row == NO_ROW.id and place.lane not in {a.id for a in stage.reduce}:
         return 1, "lanes", lane_blocks
     by_lanes = _evenness(lane_blocks, threads) > _evenness(rows, threads) + 0.05
     if stage.anchor == "contraction" and by_lanes and alone and outer == 1:

@@ -62,7 +62,7 @@ def _merge_one(
         inner = [
             (value, placed.types[value])
             for value in _made(merged.stages)
-            if value not in graph.outputs and not any(value in g.reads() for g in rest)
+            if value not in {*graph.outputs, *fused.slots} and not any(value in g.reads() for g in rest)
         ]
         merged = replace(merged, inner=tuple(inner))
         saved = sum(2 * placed.types[value].nbytes for value in values)

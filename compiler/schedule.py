@@ -300,7 +300,9 @@ def _by_rows(stage: Stage, machine: Machine, rows: tuple[Axis, ...], packed: boo
     """A stage of a row group: the unit fixes all of `rows` but the last, of which it computes a tile."""
     numbers = tuple(axis.id for axis in rows)
     if stage.anchor == "contraction":
-        return _contraction(stage, machine, packed, numbers[-1])
+        inside = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers[:-1]))
+        inside, place = _contraction(inside, machine, packed, numbers[-1])
+        return replace(inside, axes=(*rows[:-1], *inside.axes)), replace(place, outer=numbers[:-1])
     within = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers))
     within, place = _reduce(within, machine) if stage.anchor == "reduce" else _pointwise(within, machine)
     own = tuple(axis for axis in within.axes if axis.id != NO_ROW.id)

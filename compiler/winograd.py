@@ -30,6 +30,9 @@ G = np.array(
     [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
 )  # fmt: skip
 
+WORTHWHILE = 1 << 21
+"""Multiplications of a direct convolution below which nothing worth the larger code is gained: some 50 microseconds on a board."""
+
 CHEAP = 12
 """Primitives of a prologue that may be computed for each of the 36 inputs of a tile of 16."""
 
@@ -110,6 +113,8 @@ def _pays(conv: _Convolution, machine: Machine) -> bool:
     products = tiles * vectors_out * c * TILE**2 / machine.fma_pipes
     there = tiles * vectors_in * (144 / machine.fma_pipes + 2 * TILE**2 / machine.load_pipes)
     back = tiles * vectors_out * (100 / machine.fma_pipes + (TILE**2 + OUT**2) / machine.load_pipes)
+    if positions * c * n * KERNEL**2 < WORTHWHILE:
+        return False
     kernels = 4 * c * n * (TILE**2 - KERNEL**2) / BYTES_PER_CYCLE
     return 1.15 * products + there + back + kernels < 0.8 * direct
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from ..graph import REDUCTIONS, Node, Type
 from .onnx_node import Unsupported
 
 Shape = tuple[int, ...]
+
+MAX_ELEMENTS = 1 << 28
+"""Most elements of a value: 1 GiB of float32 is more than a board has to spare for one, and a host that compiles holds several."""
 
 
 def check_shapes(node: Node, types: Mapping[str, Type]) -> None:
@@ -27,13 +31,23 @@ def check_shapes(node: Node, types: Mapping[str, Type]) -> None:
 
 
 def check_sizes(value: str, shape: Shape) -> None:
-    """Unsupported where a dimension of `value` is less than 1."""
+    """Unsupported where a dimension of `value` is less than 1, or where it has more than `MAX_ELEMENTS`."""
     if any(size < 0 for size in shape):
         raise Unsupported(
             f"{value} would have the shape {text(shape)}; what it cuts off or slides over its input must not be larger than that"
         )
     if 0 in shape:
         raise Unsupported(f"{value} has no elements")
+    check_count(value, shape)
+
+
+def check_count(value: str, shape: Shape) -> None:
+    """Unsupported where `value` has more than `MAX_ELEMENTS`."""
+    if (count := prod(shape)) > MAX_ELEMENTS:
+        raise Unsupported(
+            f"{value} would have the shape {text(shape)}, and of its {count} elements at most {MAX_ELEMENTS} are supported,"
+            f" 1 GiB in float32; compile for a smaller shape"
+        )
 
 
 def broadcast(shapes: Sequence[Shape]) -> Shape:

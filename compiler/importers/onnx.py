@@ -24,6 +24,7 @@ from ..graph import Graph, Node, Type, verify
 from . import (
     onnx_einsum,
     onnx_elementwise,
+    onnx_gather,
     onnx_matmul,
     onnx_movement,
     onnx_normalization,
@@ -32,7 +33,7 @@ from . import (
     onnx_window,
 )
 from .builder import DTYPES, Builder
-from .check_shapes import check_sizes
+from .check_shapes import check_count, check_sizes
 from .evaluate_constant import evaluate, is_constant
 from .inline_branch import inline_branch, names_read
 from .onnx_file import bind_inputs, checked, opset, read_model, read_weights, type_proto
@@ -45,6 +46,7 @@ Problem = tuple[str, str, str]
 IMPORTERS: Mapping[str, Importer] = {
     **onnx_einsum.IMPORTERS,
     **onnx_elementwise.IMPORTERS,
+    **onnx_gather.IMPORTERS,
     **onnx_matmul.IMPORTERS,
     **onnx_movement.IMPORTERS,
     **onnx_normalization.IMPORTERS,
@@ -71,7 +73,7 @@ def import_onnx(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
     for name, data in read_weights(model, path).items():
         builder.add_constant(name, data)
     problems = [
-        ("input", name, _dtype_reason(type_)) for name, type_ in inputs.items() if type_.dtype not in DTYPES
+        ("input", name, reason) for name, type_ in inputs.items() if (reason := _input_reason(name, type_))
     ]
     outputs = tuple(value.name for value in model.graph.output)
     _import_nodes(model, builder, problems)
@@ -119,6 +121,8 @@ def _inline(proto: onnx.NodeProto, builder: Builder) -> list[onnx.NodeProto]:
 
 
 def _fold(model: onnx.ModelProto, proto: onnx.NodeProto, builder: Builder) -> None:
+    for name, type_ in _infer(model, proto, builder).items():
+        check_count(name, type_.shape)
     # Shape and Size look at nothing but the shape, which is known before the data is.
     inputs = {
         name: builder.constants[name]
@@ -237,6 +241,17 @@ def _as_unsupported() -> Iterator[None]:
         said = str(error).strip().splitlines()
         reason = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
         raise Unsupported(f"it cannot be imported: {reason}") from error
+
+
+def _input_reason(name: str, type_: Type) -> str | None:
+    """Why a model with such an input cannot be compiled; None where it can."""
+    if type_.dtype not in DTYPES:
+        return _dtype_reason(type_)
+    try:
+        check_count(name, type_.shape)
+    except Unsupported as reason:
+        return str(reason)
+    return None
 
 
 def _dtype_reason(type_: Type) -> str:

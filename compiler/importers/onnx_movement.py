@@ -9,9 +9,6 @@ import numpy as np
 from .builder import Builder
 from .onnx_node import OnnxNode, Unsupported, axis_of
 
-GATHERED_SLICES = 64
-"""Most slices that a Gather with irregular indices is cut into."""
-
 
 def reshape(builder: Builder, node: OnnxNode) -> None:
     """Any operator that keeps the row-major order of the elements; the new shape is in the output's type."""
@@ -69,9 +66,9 @@ def _border(builder: Builder, node: OnnxNode, x: str, borders: tuple[int, ...], 
             )
         parts = [x]
         if before:
-            parts.insert(0, _line(builder, node, x, axis, first, step, before))
+            parts.insert(0, line(builder, node, x, axis, first, step, before))
         if after:
-            parts.append(_line(builder, node, x, axis, last, step, after))
+            parts.append(line(builder, node, x, axis, last, step, after))
         if len(parts) > 1:
             shape = builder.shape(x)
             padded = (*shape[:axis], before + size + after, *shape[axis + 1 :])
@@ -79,7 +76,7 @@ def _border(builder: Builder, node: OnnxNode, x: str, borders: tuple[int, ...], 
     reshape_of(builder, node, x)
 
 
-def _line(builder: Builder, node: OnnxNode, x: str, axis: int, start: int, step: int, count: int) -> str:
+def line(builder: Builder, node: OnnxNode, x: str, axis: int, start: int, step: int, count: int) -> str:
     """`count` elements of `x` along `axis`; a step of 0 repeats one."""
     shape = builder.shape(x)
     taken = (*shape[:axis], count if step else 1, *shape[axis + 1 :])
@@ -106,6 +103,21 @@ def slice_(builder: Builder, node: OnnxNode) -> None:
         where = axis_of(axis, len(shape))
         first[where], _, step_of[where] = slice(start, end, step).indices(shape[where])
     builder.finish(node, "Slice", (x,), starts=tuple(first), steps=tuple(step_of))
+
+
+def reverse_sequence(builder: Builder, node: OnnxNode) -> None:
+    """The first so many elements of an axis backwards, as many for every sequence of the batch."""
+    x = node.inputs[0]
+    shape = builder.shape(x)
+    axis = axis_of(node.integer("time_axis", 0), len(shape))
+    lengths = {int(n) for n in builder.data(node, 1, "`sequence_lens` input")}
+    if len(lengths) > 1:
+        raise Unsupported("its sequences differ in length; give it as many elements of each to reverse")
+    count = lengths.pop()
+    parts = [line(builder, node, x, axis, count - 1, -1, count)]
+    if count < shape[axis]:
+        parts.append(line(builder, node, x, axis, count, 1, shape[axis] - count))
+    builder.finish(node, "Concat", parts, axis=axis)
 
 
 def split(builder: Builder, node: OnnxNode) -> None:
@@ -148,39 +160,6 @@ def tile(builder: Builder, node: OnnxNode) -> None:
     reshape_of(builder, node, builder.step(node, "repeated", "Expand", (pairs,), spread))
 
 
-def gather(builder: Builder, node: OnnxNode) -> None:
-    """A Gather, or for constant indices a Slice where they are evenly spaced and a Concat of slices where they are few."""
-    x = node.inputs[0]
-    shape = builder.shape(x)
-    axis = axis_of(node.integer("axis", 0), len(shape))
-    if node.inputs[1] not in builder.constants:
-        builder.finish(node, "Gather", node.inputs[:2], axis=axis)
-        return
-    size = shape[axis]
-    given = [int(i) for i in builder.data(node, 1, "`indices` input").reshape(-1)]
-    for index in given:
-        if not -size <= index < size:
-            raise Unsupported(f"its index {index} is not among the {size} elements of axis {axis}")
-    indices = [index % size for index in given]
-    slices = runs(indices)
-    if len(slices) > GATHERED_SLICES:
-        raise Unsupported(
-            f"its indices are irregular: they make {len(slices)} slices and at most {GATHERED_SLICES} are supported"
-        )
-    reshape_of(builder, node, taken(builder, node, x, axis, indices))
-
-
-def taken(builder: Builder, node: OnnxNode, x: str, axis: int, indices: list[int]) -> str:
-    """The elements of `x` at `indices` along `axis`, as slices one behind the other."""
-    shape = builder.shape(x)
-    parts = [_line(builder, node, x, axis, start, step, count) for start, step, count in runs(indices)]
-    if len(parts) == 1:
-        return parts[0]
-    return builder.step(
-        node, "concat", "Concat", parts, (*shape[:axis], len(indices), *shape[axis + 1 :]), axis=axis
-    )
-
-
 def depth_to_space(builder: Builder, node: OnnxNode) -> None:
     """Channels into blocks of pixels, in the order that `mode` says."""
     n, c, h, w = builder.shape(node.inputs[0])
@@ -221,35 +200,14 @@ def _even(size: int, parts: int) -> tuple[int, ...]:
     return tuple(min(each, size - each * i) for i in range(parts))
 
 
-def runs(indices: list[int]) -> list[tuple[int, int, int]]:
-    """`indices` as evenly spaced runs (start, step, count).
-
-    >>> runs([3, 5, 7, 0, 0])
-    [(3, 2, 3), (0, 0, 2)]
-    """
-    found: list[tuple[int, int, int]] = []
-    position = 0
-    while position < len(indices):
-        step = indices[position + 1] - indices[position] if position + 1 < len(indices) else 1
-        count = 1
-        while (
-            position + count < len(indices)
-            and indices[position + count] - indices[position + count - 1] == step
-        ):
-            count += 1
-        found.append((indices[position], step, count))
-        position += count
-    return found
-
-
 IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
     "Concat": concat,
     "DepthToSpace": depth_to_space,
     "Expand": expand,
     "Flatten": reshape,
-    "Gather": gather,
     "Pad": pad,
     "Reshape": reshape,
+    "ReverseSequence": reverse_sequence,
     "Slice": slice_,
     "SpaceToDepth": space_to_depth,
     "Split": split,

@@ -98,6 +98,34 @@ def product(builder: Builder, node: OnnxNode) -> None:
     builder.finish(node, "Reshape", (x,))
 
 
+def cum_sum(builder: Builder, node: OnnxNode) -> None:
+    """Running sums along a constant axis, by doubling: after step k every element is the sum of the 2^k elements up to it."""
+    x = node.inputs[0]
+    shape = builder.shape(x)
+    axis = axis_of(int(builder.scalar(node, 1, "`axis` input")), len(shape))
+    reverse = bool(node.integer("reverse", 0))
+    distance = 1
+    if node.integer("exclusive", 0):
+        x = _shifted_along(builder, node, x, axis, 1, reverse)
+    while distance < shape[axis]:
+        before = _shifted_along(builder, node, x, axis, distance, reverse)
+        x = builder.step(node, "sum", "Add", (x, before))
+        distance *= 2
+    builder.finish(node, "Reshape", (x,))
+
+
+def _shifted_along(builder: Builder, node: OnnxNode, x: str, axis: int, by: int, back: bool) -> str:
+    """`x` moved along `axis`, to higher positions or `back`, with zeros where nothing comes from."""
+    shape = builder.shape(x)
+    if by >= shape[axis]:
+        zeros = np.zeros(shape, builder.types[x].dtype)
+        return builder.add_constant(builder.fresh(node, "zeros"), zeros)
+    part = _part(builder, node, x, axis, by if back else 0, shape[axis] - by)
+    pads = [0] * (2 * len(shape))
+    pads[axis + (len(shape) if back else 0)] = by
+    return builder.step(node, "shifted", "Pad", (part,), shape, pads=tuple(pads), value=0.0)
+
+
 def _part(builder: Builder, node: OnnxNode, x: str, axis: int, start: int, count: int) -> str:
     shape = builder.shape(x)
     starts = tuple(start if i == axis else 0 for i in range(len(shape)))
@@ -167,6 +195,7 @@ def _shifted(builder: Builder, node: OnnxNode, axes: tuple[int, ...], shape: tup
 IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
     "ArgMax": arg("ReduceMax"),
     "ArgMin": arg("ReduceMin"),
+    "CumSum": cum_sum,
     "LogSoftmax": log_softmax,
     "LpNormalization": lp_normalization,
     "ReduceL1": reduce("ReduceSum", before="Abs"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..interpret_graph import ROUNDINGS, resize_positions
 from .builder import Builder
-from .onnx_movement import GATHERED_SLICES, runs, taken
+from .onnx_gather import GATHERED_SLICES, runs, taken
 from .onnx_node import OnnxNode, Unsupported, axis_of
 from .resize_matrix import cubic, resize_matrix, triangle
 

@@ -221,7 +221,12 @@ def _fitted(builder: Builder, node: OnnxNode) -> Window:
 
 
 def _pool(builder: Builder, node: OnnxNode, op: str, x: str, found: Window, **attrs: int) -> None:
-    builder.finish(
+    """The pool, or the reduction that it is where its one window is the whole input."""
+    if found.kernel == builder.shape(x)[2:] and not any(found.pads):
+        reduction = {"AveragePool": "ReduceMean", "MaxPool": "ReduceMax"}[op]
+        axes = tuple(range(2, len(builder.shape(x))))
+        return builder.finish(node, reduction, (x,), axes=axes, keepdims=1)
+    return builder.finish(
         node,
         op,
         (x,),

@@ -42,6 +42,9 @@ COMPOSITES: tuple[tuple[Term, str, Mapping[str, Attribute]], ...] = (
 )
 """Term, and the op and attributes that it is."""
 
+PARTS = frozenset({"Add", "Clip", "Div", "Erf", "HardSigmoid", "Mul", "Pow", "Sigmoid", "Softplus", "Tanh"})
+"""The ops that composites are spelled with: what is made by any other is where a composite begins, not a part of one."""
+
 
 def name_composites(graph: Graph) -> Graph:
     """`graph` with every composite as one node; what it was made of goes where nothing else reads it."""
@@ -66,23 +69,31 @@ def _sources(node: Node, producers: Mapping[str, Node]) -> Iterator[str]:
     seen: set[str] = set()
     level = [node.output]
     for _ in range(DEPTH):
-        level = [value for name in level if name in producers for value in producers[name].inputs]
+        parts = [producers[name] for name in level if name in producers and producers[name].op in PARTS]
+        level = [value for node in parts for value in node.inputs]
         level = [value for value in dict.fromkeys(level) if value not in seen]
         seen.update(level)
         yield from level
 
 
-def _term(value: str, source: str, producers: Mapping[str, Node], graph: Graph, depth: int = DEPTH) -> Term:
-    """`value` as a term over `source`; a value that is no function of it alone is a term of its own name."""
+def _term(
+    value: str, source: str, producers: Mapping[str, Node], graph: Graph, depth: int = DEPTH
+) -> Term | None:
+    """`value` as a term over `source`; None where it is no function of that alone."""
     if value == source:
         return X
     constant = graph.constants.get(value)
     if constant is not None and constant.size == 1:
         return float(constant.reshape(-1)[0])
     node = producers.get(value)
-    if node is None or depth == 0:
-        return f"value {value}"
-    terms = [_term(operand, source, producers, graph, depth - 1) for operand in node.inputs]
+    if node is None or depth == 0 or node.op not in PARTS:
+        return None
+    terms: list[Term] = []
+    for read in node.inputs:
+        part = _term(read, source, producers, graph, depth - 1)
+        if part is None:
+            return None
+        terms.append(part)
     match node.op, terms:
         case "Mul", _:
             return _flat("product", terms)
@@ -115,7 +126,7 @@ def _flat(kind: str, terms: list[Term]) -> Term:
     )
 
 
-def _equal(a: Term, b: Term) -> bool:
+def _equal(a: Term | None, b: Term) -> bool:
     """Whether two terms are the same, numbers to float32's precision."""
     if isinstance(a, float) and isinstance(b, float):
         return isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)

@@ -51,8 +51,14 @@ def variants(model: Path, target: str, threads: Sequence[int] = (1, 2)) -> list[
     ]
 
 
-def run_bundles(bundles: Sequence[Bundle], folder: Path, cpu: str | None, timeout_s: float = 300) -> Run:
-    """Run variants of one model on seeded inputs; natively where `cpu` is None."""
+def run_bundles(
+    bundles: Sequence[Bundle],
+    folder: Path,
+    cpu: str | None,
+    timeout_s: float = 300,
+    feeds: Outputs | None = None,
+) -> Run:
+    """Run variants of one model on `feeds`, or else seeded inputs; natively where `cpu` is None."""
     first = bundles[0].manifest
     by_symbol = {bundle.manifest.symbol: bundle for bundle in bundles}
     runner = folder / "runner"
@@ -68,7 +74,7 @@ def run_bundles(bundles: Sequence[Bundle], folder: Path, cpu: str | None, timeou
         "--out",
         str(folder),
     ]
-    feeds = seeded_inputs(first)
+    feeds = seeded_inputs(first) if feeds is None else feeds
     for number, tensor in enumerate(first.inputs):
         (folder / f"input{number}.bin").write_bytes(feeds[tensor.name].tobytes())
         command += ["--input", str(folder / f"input{number}.bin")]

@@ -19,10 +19,10 @@ CLOSE = 1e-5
 """Of the largest output; a direct convolution of these sizes stays below a tenth of it."""
 
 
-def between(net: Net, size: int, channels: int, outputs: int, **attributes: int) -> str:
+def between(net: Net, size: int, channels: int, outputs: int, pad: int = 1, batch: int = 1) -> str:
     """A 3x3 convolution between two 1x1 ones, so that what it reads and writes lies channels last."""
-    x = net.unary("Relu", net.conv(net.input(1, 8, size, size), channels))
-    return net.conv(net.unary("Relu", net.conv(x, outputs, 3, **attributes)), 8)
+    x = net.unary("Relu", net.conv(net.input(batch, 8, size, size), channels))
+    return net.conv(net.unary("Relu", net.conv(x, outputs, 3, pad=pad)), 8)
 
 
 def transformed(stages: Stages) -> int:
@@ -49,22 +49,27 @@ def check(graph: Graph, net: Net, options: Options) -> None:
 
 @pytest.mark.parametrize(
     ("size", "channels", "outputs", "pad", "threads"),
-    [(12, 16, 16, 1, 1), (13, 24, 40, 1, 2), (15, 17, 33, 1, 1), (18, 32, 32, 0, 3)],
+    [(24, 20, 24, 1, 1), (29, 16, 24, 1, 2), (23, 17, 33, 1, 1), (18, 32, 32, 0, 3)],
 )
 def test_every_stage_gives_the_answer(size: int, channels: int, outputs: int, pad: int, threads: int) -> None:
     net = Net()
     check(net.graph(between(net, size, channels, outputs, pad=pad)), net, Options(threads=threads))
 
 
+def test_images_of_a_batch_are_apart() -> None:
+    net = Net()
+    check(net.graph(between(net, 17, 32, 24, batch=2)), net, Options(threads=2))
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level_transforms_alike(level: Level) -> None:
     net = Net()
-    check(net.graph(between(net, 14, 32, 32)), net, Options(fusion=level))
+    check(net.graph(between(net, 16, 32, 32)), net, Options(fusion=level))
 
 
 def test_prologue_residual_and_activation_are_fused() -> None:
     net = Net()
-    x = net.conv(net.input(1, 8, 14, 14), 32)
+    x = net.conv(net.input(1, 8, 16, 16), 32)
     skip = net.unary("Relu", x)
     y = net.conv(net.binary("Add", skip, net.constant(1, 32, 1, 1)), 32, 3)
     y = net.unary("Sigmoid", net.binary("Add", y, skip))
@@ -98,10 +103,10 @@ def test_other_convolutions_stay_direct(
 
 def test_switched_off_it_is_not_used() -> None:
     net = Net()
-    assert transformed(lower_graph(net.graph(between(net, 14, 32, 32)), Options(winograd=False))) == 0
+    assert transformed(lower_graph(net.graph(between(net, 16, 32, 32)), Options(winograd=False))) == 0
 
 
 def test_ledger_names_the_convolution() -> None:
     net = Net()
-    stages = lower_graph(net.graph(between(net, 14, 32, 32)), Options())
+    stages = lower_graph(net.graph(between(net, 16, 32, 32)), Options())
     assert "computed by Winograd's F(4x4, 3x3)" in "\n".join(map(str, stages.fused.ledger))

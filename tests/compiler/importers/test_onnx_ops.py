@@ -118,6 +118,10 @@ CASES: dict[str, Case] = {
     "gather a run": Case("Gather", [(4, 5)], [ints(1, 2, 3)], {"axis": -1}),
     "gather backwards": Case("Gather", [(4, 5)], [ints(-1, -2, -3)]),
     "gather irregularly": Case("Gather", [(4, 5)], [ints(0, 3, 3, 1).reshape(2, 2)]),
+    "reverse sequence": Case("ReverseSequence", [(4, 3, 2)], [ints(3, 3, 3)]),
+    "reverse sequence of the whole axis": Case(
+        "ReverseSequence", [(2, 5)], [ints(5, 5)], {"time_axis": 1, "batch_axis": 0}
+    ),
     "depth to space": Case("DepthToSpace", [(1, 8, 2, 3)], [], {"blocksize": 2}),
     "depth to space by columns": Case("DepthToSpace", [(1, 8, 2, 3)], [], {"blocksize": 2, "mode": "CRD"}),
     "space to depth": Case("SpaceToDepth", [(1, 2, 4, 6)], [], {"blocksize": 2}),
@@ -187,6 +191,10 @@ CASES: dict[str, Case] = {
     "reduce nothing to the logarithm of a sum of exponentials": Case(
         "ReduceLogSumExp", [(2, 3, 4)], [], {"noop_with_empty_axes": 1}, 18
     ),
+    "cumulative sum": Case("CumSum", [(3, 7)], [np.int64(1)]),
+    "cumulative sum without the element itself": Case("CumSum", [(5, 3)], [np.int32(-2)], {"exclusive": 1}),
+    "cumulative sum from the end": Case("CumSum", [(2, 9)], [np.int64(1)], {"reverse": 1, "exclusive": 1}),
+    "cumulative sum of one": Case("CumSum", [(2, 1)], [np.int64(1)], {"exclusive": 1}),
     "reduce nothing": Case("ReduceSum", [(2, 3, 4)], [], {"noop_with_empty_axes": 1}),
 }
 for _op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare"):
@@ -213,7 +221,7 @@ def float_arity(op: str) -> int | None:
         for s in onnx.defs.get_all_schemas_with_history()
         if s.name == op and s.domain == "" and s.since_version <= 23
     ]
-    if not versions or op in ("Identity", "Cast", "Clip"):
+    if not versions or op in ("Identity", "Cast", "Clip", "Mod"):
         return None
     schema = max(versions, key=lambda s: s.since_version)
     types = {t.type_param_str: t.allowed_type_strs for t in schema.type_constraints}

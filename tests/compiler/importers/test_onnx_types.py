@@ -97,18 +97,23 @@ def test_clip_of_integers(agrees: Agrees, build: Build, bounds: list[int | None]
     agrees(build([node], {"x": (3, 4)}, ["y"], constants, dtype=INT64, types={"y": INT64}))
 
 
-@pytest.mark.parametrize("exponent", [1, 2, 3])
-def test_power_of_integers(agrees: Agrees, build: Build, exponent: int) -> None:
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, 9, [0, 1, 2, 3]])
+def test_power_of_integers(agrees: Agrees, build: Build, exponent: int | list[int]) -> None:
     node = helper.make_node("Pow", ["x", "e"], ["y"])
     constants = {"e": np.array(exponent)}
     agrees(build([node], {"x": (3, 4)}, ["y"], constants, dtype=INT64, types={"y": INT64}))
 
 
-def test_a_computed_integer_exponent_is_cast(agrees: Agrees, build: Build) -> None:
-    node = helper.make_node("Pow", ["x", "i"], ["y"])
-    model = build([node], {"x": (4,), "i": (4,)}, ["y"], types={"i": INT64})
-    x = np.array([-2, 0.5, 3, 1], np.float32)
-    assert [n.op for n in agrees(model, {"x": x, "i": np.array([3, 2, 0, 1])}, 1e-6).nodes] == ["Cast", "Pow"]
+@pytest.mark.parametrize("base", [FLOAT, INT32, INT64])
+@pytest.mark.parametrize("exponent", [FLOAT, INT32, INT64])
+def test_power_of_any_types(agrees: Agrees, build: Build, base: int, exponent: int) -> None:
+    types = {"x": base, "e": exponent, "y": base}
+    feeds = {
+        name: np.array(data, helper.tensor_dtype_to_np_dtype(types[name]))
+        for name, data in (("x", [-2, 3, 1, 7]), ("e", [3, 2, 0, 1]))
+    }
+    node = helper.make_node("Pow", ["x", "e"], ["y"])
+    agrees(build([node], {"x": (4,), "e": (4,)}, ["y"], types=types), feeds, 1e-6)
 
 
 def test_movement_of_integers(agrees: Agrees, build: Build) -> None:

@@ -107,14 +107,42 @@ def test_message_when_parameters_are_computed(message: Message, build: Build) ->
     assert message(model) == CANNOT + "BatchNormalization, node n: its scale must be constant"
 
 
-def test_message_when_a_gather_is_irregular(message: Message, build: Build) -> None:
-    indices = np.random.default_rng(0).permutation(200)
-    model = build(
-        [helper.make_node("Gather", ["x", "i"], ["y"], name="n")], {"x": (200, 3)}, ["y"], {"i": indices}
+def test_message_when_reversed_sequences_differ(message: Message, build: Build) -> None:
+    node = helper.make_node("ReverseSequence", ["x", "n"], ["y"], name="n")
+    text = message(build([node], {"x": (4, 2)}, ["y"], {"n": np.array([4, 3])}))
+    assert text == CANNOT + (
+        "ReverseSequence, node n: its sequences differ in length; give it as many elements of each to reverse"
     )
-    text = message(model)
-    assert text.startswith(f"{CANNOT}Gather, node n: its indices are irregular: they make ")
-    assert text.endswith(" slices and at most 64 are supported")
+
+
+HUGE = "[1048576,1048576], and of its 1099511627776 elements at most 268435456 are supported, 1 GiB in float32; compile for a smaller shape"
+
+
+def test_message_when_an_input_is_absurdly_large(message: Message, build: Build) -> None:
+    model = build([helper.make_node("ReduceSum", ["x"], ["y"], name="n")], {"x": (1 << 20, 1 << 20)}, ["y"])
+    assert message(model).startswith(f"{CANNOT}the input x: x would have the shape {HUGE}")
+
+
+@pytest.mark.parametrize("op", ["Expand", "Tile"])
+def test_message_when_a_value_would_be_absurdly_large(message: Message, build: Build, op: str) -> None:
+    nodes = [
+        helper.make_node(op, ["x", "s"], ["e"], name="n"),
+        helper.make_node("ReduceSum", ["e"], ["y"], name="sum"),
+    ]
+    text = message(build(nodes, {"x": (1, 1)}, ["y"], {"s": np.array([1 << 20, 1 << 20])}))
+    assert text.startswith(f"{CANNOT}{op}, node n: e would have the shape {HUGE}")
+
+
+@pytest.mark.parametrize("op", ["ConstantOfShape", "Expand"])
+def test_message_when_a_constant_would_be_absurdly_large(message: Message, build: Build, op: str) -> None:
+    operands = ["s"] if op == "ConstantOfShape" else ["one", "s"]
+    nodes = [
+        helper.make_node(op, operands, ["c"], name="n"),
+        helper.make_node("Add", ["x", "c"], ["y"], name="add"),
+    ]
+    constants = {"s": np.array([1 << 20, 1 << 20]), "one": np.ones((1, 1), np.float32)}
+    text = message(build(nodes, {"x": (1, 1)}, ["y"], constants))
+    assert text == f"{CANNOT}{op}, node n: c would have the shape {HUGE}"
 
 
 def test_message_when_the_model_is_in_training_mode(message: Message, build: Build) -> None:
@@ -153,25 +181,6 @@ def test_message_for_every_other_element_type(message: Message, build: Build, dt
     model = build(nodes, {"x": (2,)}, ["y"], dtype=number, opset=21)
     model.graph.output[0].type.tensor_type.elem_type = number
     assert message(model).endswith(NOT_AT_RUN_TIME)
-
-
-@pytest.mark.parametrize("exponents", [[9], [0], [1, 2]])
-def test_message_for_a_power_of_integers(message: Message, build: Build, exponents: list[int]) -> None:
-    node = helper.make_node("Pow", ["x", "i"], ["y"], name="n")
-    integer = onnx.TensorProto.INT64
-    model = build([node], {"x": (2,)}, ["y"], {"i": np.array(exponents)}, dtype=integer, types={"y": integer})
-    assert message(model) == (
-        CANNOT + "Pow, node n: the exponent of an integer must be one constant from 1 to 8"
-    )
-
-
-def test_message_when_an_exponent_is_of_another_type(message: Message, build: Build) -> None:
-    node = helper.make_node("Pow", ["i", "x"], ["y"], name="n")
-    integer = onnx.TensorProto.INT64
-    model = build([node], {"i": (2,), "x": (2,)}, ["y"], types={"i": integer, "y": integer})
-    assert (
-        message(model) == CANNOT + "Pow, node n: the exponent of an integer must be one constant from 1 to 8"
-    )
 
 
 @pytest.mark.parametrize("op", ["MatMul", "ReduceSum", "Resize"])

@@ -110,6 +110,14 @@ def test_average_pool(agrees: Agrees, build: Build, case: str, opset: int, inclu
     agrees(build([node], {"x": shape}, ["y"], opset=opset))
 
 
+@pytest.mark.parametrize(("op", "reduction"), [("AveragePool", "ReduceMean"), ("MaxPool", "ReduceMax")])
+def test_a_pool_whose_window_is_the_whole_input_is_a_reduction(
+    agrees: Agrees, build: Build, op: str, reduction: str
+) -> None:
+    node = helper.make_node(op, ["x"], ["y"], kernel_shape=[5, 7], strides=[5, 7])
+    assert [n.op for n in agrees(build([node], {"x": (2, 3, 5, 7)}, ["y"])).nodes] == [reduction]
+
+
 @pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool"])
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (2, 3, 7)])
 def test_global_pool(agrees: Agrees, build: Build, op: str, shape: tuple[int, ...]) -> None:

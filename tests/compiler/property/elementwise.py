@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import exp, prod
-from typing import TypeVar
-
-from hypothesis import strategies as st
 
 from fusekit.compiler.graph import Attribute
 
+from .choices import Choices
 from .net import EPS, Known, Net
-
-T = TypeVar("T")
 
 LARGEST = 3000
 """Elements of a value."""
@@ -51,27 +47,14 @@ BINARY = ("Add", "Sub", "Mul", "Min", "Max", "Div", "PRelu", "Clip", "Where")
 MOVEMENT = ("Pad", "Slice", "Transpose", "Reshape", "Concat", "Expand")
 
 
-class Grower:
+class Grower(Choices):
     """Adds random nodes to a net."""
 
     def __init__(self, net: Net, draw: Callable[..., object]) -> None:
-        self.net, self._draw = net, draw
+        super().__init__(draw)
+        self.net = net
         self.live: list[str] = []
         """Values that later nodes may read again."""
-
-    def number(self, lo: int, hi: int) -> int:
-        """An integer of ``[lo, hi]``, shrinking toward `lo`."""
-        value = self._draw(st.integers(lo, hi))
-        assert isinstance(value, int)
-        return value
-
-    def pick(self, *choices: T) -> T:
-        """One of `choices`, shrinking toward the first."""
-        return choices[self.number(0, len(choices) - 1)]
-
-    def chance(self, one_in: int) -> bool:
-        """True once in so many times; shrinks to False."""
-        return self.number(0, one_in - 1) == one_in - 1
 
     def grow(self, value: str, most: int, movement: bool = True) -> str:
         """`value` after up to `most` random nodes, some of whose values may become outputs or be read again."""
