@@ -23,6 +23,9 @@ from .graph import MOVEMENT, Graph, Node
 from .index import Map
 from .stage import Decision, Group, Stage, Store
 
+LONGEST = 64
+"""Nodes of a group, and of a chain computed where it is read: longer expressions outgrow registers, and real models have none."""
+
 Level = Literal["none", "basic", "full"]
 LEVELS: tuple[Level, ...] = ("none", "basic", "full")
 
@@ -73,6 +76,7 @@ class _Fusion:
         self.group_of: dict[str, _Open] = {}
         self.order: list[_Open] = []
         self.floating: dict[str, Node] = {}
+        self.lengths: dict[str, int] = {}
         self.slots: dict[str, Slot] = {}
         self.assembled: set[str] = set()
         self.ledger: list[Decision] = []
@@ -160,6 +164,9 @@ class _Fusion:
             return False
         opened = max((self.group_of[value] for value in made), key=self.order.index)
         if any(self._made_after(value, opened) for value in node.inputs):
+            return False
+        if len(opened.nodes) >= LONGEST:
+            self._cut(node, f"the group has {LONGEST} nodes already")
             return False
         mine = [value for value in made if self.group_of[value] is opened]
         source = mine[0]
@@ -257,6 +264,10 @@ class _Fusion:
                 return True
         if self.level != "full":
             return False
+        length = 1 + max((self.lengths.get(value, 0) for value in node.inputs), default=0)
+        if length > LONGEST:
+            self._cut(node, f"a chain of {LONGEST} nodes is computed where it is read already")
+            return False
         if node.op == "Concat" or (len(readers) > 1 and node.op not in MOVEMENT):
             self._cut(node, "it has several readers")
             return False
@@ -267,6 +278,7 @@ class _Fusion:
             self._cut(node, "a concat takes only what a kernel makes")
             return False
         self.floating[node.output] = node
+        self.lengths[node.output] = length
         return True
 
     def _ends(self, node: Node) -> tuple[int, ...]:

@@ -9,15 +9,18 @@ from dataclasses import replace
 from math import ceil, prod
 
 from .anchors.region import axis_of, balanced
-from .expr import Const, Expr, Guard, Load, Lookup, cost, loads
+from .expr import Const, Expr, Guard, Load, Lookup, const, cost, guard, loads
 from .flatten import merge_axes
-from .index import Axis, Index
+from .index import Axis, Bound, Index
 from .kernel import Block, Place
 from .stage import Operand, Stage
 from .target import Machine
 
 DUMMY = Axis(-2, 1)
 """Stands for rows where an output has none: a single dot product per lane."""
+
+MOST_TAPS = 225
+"""Of a window, 15 x 15, as straight code."""
 
 WINDOW_COLUMNS = 8
 """Columns of a window's block: enough sums to hide the latency of an addition; a row's weights and an element have registers besides."""
@@ -80,12 +83,28 @@ def schedule_stage(
 ) -> tuple[Stage, Place]:
     """A flat stage with its axes merged but for those `kept` or shared as `rows`, its anchor chosen, and how it is computed."""
     kept = kept | {axis.id for axis in rows}
-    stage = merge_axes(replace(stage, anchor=classify(stage)), constants, kept)
+    stage = merge_axes(_anchored(stage), constants, kept)
     weights = stage.operands[1].expr if len(stage.operands) == 2 else None
     packed = isinstance(weights, Load) and weights.buffer in constants
     if rows:
         return _by_rows(stage, machine, rows, packed)
     return place_stage(stage, machine, packed, row, fixed=bool(kept) and row is None)
+
+
+def _anchored(stage: Stage) -> Stage:
+    """The stage with its anchor; a window of very many taps, which are straight code, as a reduction, which loops over them."""
+    anchor = classify(stage)
+    if anchor not in ("depthwise", "pool") or prod(a.extent for a in stage.reduce) <= MOST_TAPS:
+        return replace(stage, anchor=anchor)
+    exprs = [operand.inlined() for operand in stage.operands]
+    product = exprs[0] if len(exprs) == 1 else exprs[0] * exprs[1]
+    if stage.init is not None:  # once, with the first tap
+        first = tuple(Bound(Index.of(a), 0, 1) for a in stage.reduce)
+        product = product + guard(first, stage.init, const(0, product.dtype))
+    axes = stage.axes + stage.reduce
+    return replace(
+        stage, anchor="reduce", operands=(Operand(axes, product, tuple(map(Index.of, axes))),), init=None
+    )
 
 
 def place_stage(

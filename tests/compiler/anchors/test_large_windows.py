@@ -1,0 +1,49 @@
+"""Windows of more taps than are written out, and chains longer than an expression may be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fusekit
+from fusekit.compiler.compile import Options, assemble_bundle, lower_graph
+from fusekit.compiler.graph import Graph
+from fusekit.compiler.interpret_graph import run_graph
+from fusekit.compiler.interpret_kernel import run_plan
+
+from ..fusion.nets import Net
+
+
+def check(graph: Graph, net: Net, anchor: str) -> None:
+    feeds, stages = net.feeds(), lower_graph(graph, Options(threads=2))
+    assert anchor in [step.kernel.root.anchor for step in stages.lowered]
+    (want,) = run_graph(graph, feeds).values()
+    (kernels,) = run_plan(stages.graph, stages.plan, feeds).values()
+    (code,) = fusekit.load(assemble_bundle(stages, Options(threads=2), "")).run(feeds).values()
+    for got in (kernels, code):
+        assert np.allclose(got, want, rtol=1e-5, atol=1e-5 * float(np.abs(want).max()))
+
+
+@pytest.mark.parametrize(("kernel", "anchor"), [(13, "depthwise"), (17, "reduce")])
+def test_depthwise_convolution(kernel: int, anchor: str) -> None:
+    net = Net()
+    x = net.unary("Relu", net.conv(net.input(1, 8, 20, 19), 12))
+    check(net.graph(net.unary("Relu", net.conv(x, 12, kernel, group=12))), net, anchor)
+
+
+def test_average_pool() -> None:
+    net = Net()
+    attributes = {"kernel": (19, 18), "strides": (1, 1), "dilations": (1, 1), "pads": (2, 1, 0, 3)}
+    x = net.unary("Relu", net.conv(net.input(1, 8, 20, 19), 12))
+    y = net.node("AveragePool", (1, 12, 4, 6), x, count_include_pad=0, **attributes)
+    check(net.graph(y), net, "reduce")
+
+
+def test_long_chains_are_cut_into_several_kernels() -> None:
+    net = Net()
+    value = net.input(40, 3)
+    for _ in range(150):
+        value = net.unary("Sqrt", net.unary("Abs", value))
+    check(net.graph(value), net, "pointwise")
+    ledger = "\n".join(map(str, lower_graph(net.graph(value), Options()).fused.ledger))
+    assert "a chain of 64 nodes is computed where it is read already" in ledger
