@@ -19,6 +19,9 @@ from .target import Machine
 DUMMY = Axis(-2, 1)
 """Stands for rows where an output has none: a single dot product per lane."""
 
+LINE_BYTES, CROWDED_BYTES = 64, 1024
+"""Of a cache line; and between columns from which on a window's lines crowd into few sets."""
+
 MOST_TAPS = 225
 """Of a window, 15 x 15, as straight code."""
 
@@ -286,9 +289,14 @@ def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[
         stage = replace(stage, axes=(*stage.axes, row))
     outer = tuple(a.id for a in rows if a is not row)
     width = prod(a.extent for a in stage.reduce if col and any({a.id, col.id} <= i.axes for i in x.map))
-    mr = max(1, min(WINDOW_COLUMNS, machine.registers - width - 2))
+    # Columns apart by a power of two share a few sets of the first-level cache: their lines are used whole before they go.
+    crowded = (
+        col is not None and 4 * stride(x, col.id) % CROWDED_BYTES == 0 and 4 * machine.lanes < LINE_BYTES
+    )
+    nv = 2 if crowded else 1
+    mr = max(1, min(WINDOW_COLUMNS, (machine.registers - 2) // nv - width))
     order = tuple(a.id for a in stage.reduce)
-    return stage, Place(outer, row.id, None if col is None else col.id, lane.id, Block(mr, 1), order, packed)
+    return stage, Place(outer, row.id, None if col is None else col.id, lane.id, Block(mr, nv), order, packed)
 
 
 def _reduce(stage: Stage, machine: Machine) -> tuple[Stage, Place]:

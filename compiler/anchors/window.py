@@ -192,22 +192,26 @@ class _Window:
         e = self.low.emitter
         lane = axis_of(self.stage, self.place.lane)
         lanes = e.target.machine.lanes
-        whole = lane.extent // lanes * lanes
+        width = self.place.block.nv * lanes
+        whole = lane.extent // width * width
         points = [point] if first is None else [point.at(self.place.col, first + r) for r in range(mr)]  # type: ignore[arg-type]
 
-        def vector(c: Coord, lanes: int) -> None:
-            self._vector([p.at(lane.id, c).over(lane.id, lanes) for p in points], pointers)
+        def channels(c: Coord, width: int) -> None:
+            vectors = pieces(width, lanes)
+            self._vectors(
+                [p.at(lane.id, c + at).over(lane.id, n) for p in points for at, n in vectors], pointers
+            )
 
         def step(c: Coord, _: list[Value]) -> list[Value]:
-            vector(c, lanes)
+            channels(c, width)
             return []
 
-        e.loop(0, whole, lanes, step)
-        for offset, count in pieces(lane.extent - whole, lanes):
-            vector(Coord.at(whole + offset), count)
+        e.loop(0, whole, width, step)
+        if whole < lane.extent:
+            channels(Coord.at(whole), lane.extent - whole)
 
-    def _vector(self, points: list[Point], pointers: dict[tuple[int, ...], Value]) -> None:
-        """One vector of channels at every column of a block: a row's weights stay in registers while its elements go by, each loaded once."""
+    def _vectors(self, points: list[Point], pointers: dict[tuple[int, ...], Value]) -> None:
+        """Vectors of channels at the columns of a block: a row's weights stay in registers while its elements go by, each loaded once."""
         e, stage = self.low.emitter, self.stage
         dtype = stage.operands[0].expr.dtype
         sums: list[Value | None] = [None] * len(points)
@@ -226,10 +230,11 @@ class _Window:
             for where, r, taps in uses:
                 if loaded is None or loaded[0] != where.const:
                     address = e.address(pointer, dtype, where)
-                    loaded = where.const, e.load(address, dtype, points[0].lanes)
-                if len(stage.operands) > 1 and taps not in weights:
-                    weights[taps] = self._weight(points[0], row, taps)
-                sums[r] = self._accumulate(sums[r], loaded[1], weights.get(taps))
+                    loaded = where.const, e.load(address, dtype, points[r].lanes)
+                weight = (*taps, points[r].coords[self.place.lane].const)
+                if len(stage.operands) > 1 and weight not in weights:
+                    weights[weight] = self._weight(points[r], row, taps)
+                sums[r] = self._accumulate(sums[r], loaded[1], weights.get(weight))
         for point, acc in zip(points, sums, strict=True):
             assert acc is not None
             store_all(self.low, stage, point, acc)
