@@ -31,6 +31,16 @@ def _muladd(a: Array, b: Array, c: Array) -> Array:
     return np.asarray(a.astype(wide) * b.astype(wide) + c.astype(wide)).astype(a.dtype)
 
 
+def _cast(a: Array, dtype: str) -> Array:
+    if a.dtype.kind != "f" or dtype == "bool" or dtype.startswith("float"):
+        return a.astype(dtype)
+    limits = np.iinfo(dtype)
+    # Both ends as floats: the upper one may round up to a number that the type does not have.
+    low, high = a.dtype.type(limits.min), a.dtype.type(limits.max)
+    inside = np.where((low <= a) & (a < high), a, 0).astype(dtype)
+    return np.where(a >= high, limits.max, np.where(a < low, limits.min, inside)).astype(dtype)
+
+
 def _select(condition: Array, a: Array, b: Array) -> Array:
     return np.where(condition, a, b)
 
@@ -50,7 +60,7 @@ NUMPY: Mapping[str, Rule] = {
     "le": np.less_equal,
     "eq": np.equal,
     "select": _select,
-    "cast": lambda a, dtype: a.astype(dtype),
+    "cast": _cast,
     "bitcast": lambda a, dtype: np.ascontiguousarray(a).view(dtype).reshape(a.shape),
     "and": np.bitwise_and,
     "or": np.bitwise_or,

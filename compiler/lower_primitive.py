@@ -93,7 +93,8 @@ def _cast(e: Emitter, node: Op, args: list[Value]) -> Value:
     if source.startswith("float"):
         if target.startswith("float"):
             return b.fpext(value, to) if target == "float64" else b.fptrunc(value, to)
-        return b.fptoui(value, to) if _unsigned(target) else b.fptosi(value, to)
+        kind = "ui" if _unsigned(target) else "si"
+        return e.intrinsic(f"llvm.fpto{kind}.sat.{mangle(to)}.{mangle(value.type)}", to, [value])
     if target.startswith("float"):
         return b.uitofp(value, to) if _unsigned(source) else b.sitofp(value, to)
     have, want = e.type(source).width, e.type(target).width
@@ -109,6 +110,10 @@ def _bitcast(e: Emitter, node: Op, args: list[Value]) -> Value:
     return e.builder.bitcast(args[0], e.type(node.dtype, lanes))
 
 
+def _shift_right(e: Emitter, node: Op, args: list[Value]) -> Value:
+    return e.builder.lshr(*args) if _unsigned(node.dtype) else e.builder.ashr(*args)
+
+
 def _plain(method: str) -> _Lower:
     def lower(e: Emitter, node: Op, args: list[Value]) -> Value:
         return getattr(e.builder, method)(*args)
@@ -121,7 +126,7 @@ LOWER: Mapping[str, _Lower] = {
     "muladd": _muladd, "min": _extremum("<", "minimum"), "max": _extremum(">", "maximum"),
     "sqrt": _rounding("sqrt"), "floor": _rounding("floor"), "round_even": _rounding("roundeven"),
     "lt": _compare("<"), "le": _compare("<="), "eq": _compare("=="), "select": _plain("select"), "cast": _cast, "bitcast": _bitcast,
-    "and": _plain("and_"), "or": _plain("or_"), "xor": _plain("xor"), "shl": _plain("shl"), "shr": _plain("ashr"),
+    "and": _plain("and_"), "or": _plain("or_"), "xor": _plain("xor"), "shl": _plain("shl"), "shr": _shift_right,
 }  # fmt: skip
 
 

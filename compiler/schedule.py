@@ -235,7 +235,7 @@ def choose_block(positions: int, width: int, machine: Machine) -> Block:
             key = (total, -mr * nv, nv)
             if best is None or key < best:
                 best, choice = key, Block(mr, nv)
-    return choice
+    return replace(choice, unroll=8 if machine.a_form == "lane" else 4)
 
 
 def _sizes(extent: int, size: int) -> list[tuple[int, int]]:

@@ -20,6 +20,9 @@ from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
 from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all, zero_or
 
+TOGETHER = 4
+"""Steps whose elements of a are loaded together: a vector of them for each column, where multiply-adds read a lane."""
+
 STRAIGHT = 4
 """Inner reduce axes up to this many steps together are straight code. The outermost stays a loop: without one, LLVM would move the weights of
 all steps out of the loop over columns and spill them."""
@@ -135,14 +138,11 @@ class _Micro:
             step = self.place.block.unroll if depth == 0 or axis.extent > STRAIGHT else axis.extent
 
             def run(i: Coord, carried: Sequence[Value], steps: int) -> list[Value]:
-                return self._steps(
-                    [p.at(axis.id, i) for p in here],
-                    parts,
-                    k * axis.extent + i,
-                    axis.id,
-                    range(steps),
-                    carried,
-                )
+                for at in range(0, steps, TOGETHER):
+                    first, count = i + at, range(min(TOGETHER, steps - at))
+                    points = [p.at(axis.id, first) for p in here]
+                    carried = self._steps(points, parts, k * axis.extent + first, axis.id, count, carried)
+                return list(carried)
 
             main = axis.extent // step * step
             sums = self.low.emitter.loop(0, main, step, lambda i, carried: run(i, carried, step), sums)

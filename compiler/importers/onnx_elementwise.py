@@ -65,19 +65,6 @@ def _integer_clip(builder: Builder, node: OnnxNode) -> None:
     return builder.finish(node, "Reshape", (x,))
 
 
-def power(builder: Builder, node: OnnxNode) -> None:
-    """The table's Pow of floats; of integers, the product of as many factors as a constant says."""
-    if node.type().dtype == "float32":
-        return table_op(builder, node)
-    x, exponent = node.inputs[0], builder.constants.get(node.inputs[1])
-    if exponent is None or exponent.size != 1 or exponent.item() not in range(1, 9):
-        raise Unsupported("the exponent of an integer must be one constant from 1 to 8")
-    result = x
-    for _ in range(int(exponent.item()) - 1):
-        result = builder.step(node, "product", "Mul", (result, x))
-    return builder.finish(node, "Reshape", (result,))
-
-
 def cast_like(builder: Builder, node: OnnxNode) -> None:
     """A Cast to the type of the second operand, whose elements are not read."""
     builder.finish(node, "Cast", node.inputs[:1], to=onnx_number(node.type().dtype))
@@ -110,19 +97,21 @@ def dropout(builder: Builder, node: OnnxNode) -> None:
 
 
 def _operands(builder: Builder, node: OnnxNode) -> tuple[str, ...]:
-    """The inputs, those of another element type converted (the exponent of Pow may be an integer)."""
+    """The inputs, those of another element type than the first converted; the exponent of Pow may be a float where the base is not."""
     dtype = builder.types[node.inputs[0]].dtype
     operands = []
     for value in node.inputs:
-        if builder.types[value].dtype == dtype or node.op == "Where":
+        have = builder.types[value].dtype
+        want = "float32" if node.op == "Pow" and have.startswith("float") else dtype
+        if have == want or node.op == "Where":
             operands.append(value)
         elif value in builder.constants:
-            data = builder.constants[value].astype(dtype)
+            data = builder.constants[value].astype(want)
             operands.append(builder.add_constant(builder.fresh(node, "operand"), data))
         else:
-            type_ = Type(dtype, builder.shape(value))
+            type_ = Type(want, builder.shape(value))
             operands.append(
-                builder.typed_step(node, "operand", "Cast", (value,), type_, to=onnx_number(dtype))
+                builder.typed_step(node, "operand", "Cast", (value,), type_, to=onnx_number(want))
             )
     return tuple(operands)
 
@@ -140,6 +129,5 @@ IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
     "Dropout": dropout,
     "Identity": identity,
     "Mean": mean,
-    "Pow": power,
     "Sum": sum_,
 }
