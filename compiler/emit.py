@@ -161,6 +161,11 @@ class Emitter:
             value = self.builder.zext(value, wide)
         self.builder.store(value, pointer).align = item_bytes(dtype)
 
+    def load_barrier(self) -> None:
+        """What is loaded after this is not loaded before: LLVM would, for want of registers to hold it spill something."""
+        nothing = ir.FunctionType(ir.VoidType(), [])
+        self.builder.asm(nothing, "", "~{memory}", [], True)
+
     def scratch(self, dtype: str, count: int) -> Value:
         """An array on the stack, allocated once in the entry block."""
         with self.builder.goto_entry_block():

@@ -290,9 +290,8 @@ def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[
     outer = tuple(a.id for a in rows if a is not row)
     width = prod(a.extent for a in stage.reduce if col and any({a.id, col.id} <= i.axes for i in x.map))
     # Columns apart by a power of two share a few sets of the first-level cache: their lines are used whole before they go.
-    crowded = (
-        col is not None and 4 * stride(x, col.id) % CROWDED_BYTES == 0 and 4 * machine.lanes < LINE_BYTES
-    )
+    apart = 0 if col is None else 4 * stride(x, col.id)
+    crowded = apart > 0 and apart % CROWDED_BYTES == 0 and 4 * machine.lanes < LINE_BYTES
     nv = 2 if crowded else 1
     mr = max(1, min(WINDOW_COLUMNS, (machine.registers - 2) // nv - width))
     order = tuple(a.id for a in stage.reduce)
@@ -331,6 +330,7 @@ def _by_rows(stage: Stage, machine: Machine, rows: tuple[Axis, ...], packed: boo
         inside, place = _contraction(inside, machine, packed, numbers[-1])
         return replace(inside, axes=(*rows[:-1], *inside.axes)), replace(place, outer=numbers[:-1])
     within = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers))
+    assert stage.anchor in ("reduce", "pointwise"), f"rows of a {stage.anchor} are not computed alone"
     within, place = _reduce(within, machine) if stage.anchor == "reduce" else _pointwise(within, machine)
     own = tuple(axis for axis in within.axes if axis.id != NO_ROW.id)
     lane = numbers[-1] if place.lane == NO_ROW.id else place.lane

@@ -24,7 +24,8 @@ from .stage import Decision, Group, Operand, Stage, Store
 from .target import Machine, Target
 
 OUT, KERNEL = 4, 3
-TILE = OUT + KERNEL - 1
+SIDE = OUT + KERNEL - 1
+"""Of a tile of inputs, and of the transformed tile."""
 
 G = np.array(
     [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
@@ -32,6 +33,18 @@ G = np.array(
 
 WORTHWHILE = 1 << 21
 """Multiplications of a direct convolution below which nothing worth the larger code is gained: some 50 microseconds on a board."""
+
+INPUT_OPS, OUTPUT_OPS = 144, 100
+"""Additions and multiply-adds that transform a tile of inputs, and a tile of sums."""
+
+BYTES_PER_CYCLE = 8
+"""At which kernels come from a cache beyond the first."""
+
+CLEARLY = 0.8
+"""Share of the direct way's cycles that the transformed one may take: it writes more code and rounds more."""
+
+SMALL_BLOCKS = 1.15
+"""Cycles of the products over those of full register blocks: a row of tiles has few columns."""
 
 CHEAP = 12
 """Primitives of a prologue that may be computed for each of the 36 inputs of a tile of 16."""
@@ -68,11 +81,14 @@ def form_winograd(graph: Graph, fused: Fused, target: Target) -> Fused:
 def transformed(weights: np.ndarray) -> np.ndarray:
     """Kernels (outputs, channels, 3, 3) as (36, channels, outputs)."""
     wide = np.einsum("ik,nckl,jl->ijcn", G, weights.astype(np.float64), G)
-    return np.ascontiguousarray(wide.reshape(TILE * TILE, *wide.shape[2:]).astype(np.float32))
+    return np.ascontiguousarray(wide.reshape(SIDE * SIDE, *wide.shape[2:]).astype(np.float32))
 
 
 def _convolution(group: Group, graph: Graph, constants: Mapping[str, np.ndarray]) -> _Convolution | None:
-    """The group's convolution, where it is one of 3x3 with constant weights, dense, without stride, between values that lie channels last."""
+    """The group's convolution, where it is one of 3x3 with constant weights, dense, without stride, and inside the model.
+
+    What a model takes and gives lies in planes, which the transforms would read and write element by element.
+    """
     stage = group.root
     if "Conv" not in group.ops or len(group.stages) > 1 or len(stage.axes) != 5 or len(stage.reduce) != 3:
         return None
@@ -80,7 +96,12 @@ def _convolution(group: Group, graph: Graph, constants: Mapping[str, np.ndarray]
     channels, ky, kx = stage.reduce
     data, weight = stage.operands
     steps = tuple(Index.of(a) + Index.of(k) for a, k in ((y, ky), (x, kx)))
-    if groups.extent > 1 or (ky.extent, kx.extent) != (KERNEL, KERNEL) or data.map[2:] != steps:
+    if (
+        groups.extent > 1
+        or 1 in (outputs.extent, channels.extent)
+        or (ky.extent, kx.extent) != (KERNEL, KERNEL)
+        or data.map[2:] != steps
+    ):
         return None
     loads = [load for load in stage.loads() if load.buffer not in constants]
     outside = {*graph.inputs, *graph.outputs}
@@ -110,24 +131,20 @@ def _pays(conv: _Convolution, machine: Machine) -> bool:
     tiles = conv.batch.extent * prod(_tiles(conv))
     positions = conv.batch.extent * conv.rows.extent * conv.cols.extent
     direct = positions * vectors_out * c * KERNEL**2 / machine.fma_pipes
-    products = tiles * vectors_out * c * TILE**2 / machine.fma_pipes
-    there = tiles * vectors_in * (144 / machine.fma_pipes + 2 * TILE**2 / machine.load_pipes)
-    back = tiles * vectors_out * (100 / machine.fma_pipes + (TILE**2 + OUT**2) / machine.load_pipes)
+    products = tiles * vectors_out * c * SIDE**2 / machine.fma_pipes
+    there = tiles * vectors_in * (INPUT_OPS / machine.fma_pipes + 2 * SIDE**2 / machine.load_pipes)
+    back = tiles * vectors_out * (OUTPUT_OPS / machine.fma_pipes + (SIDE**2 + OUT**2) / machine.load_pipes)
     if positions * c * n * KERNEL**2 < WORTHWHILE:
         return False
-    kernels = 4 * c * n * (TILE**2 - KERNEL**2) / BYTES_PER_CYCLE
-    return 1.15 * products + there + back + kernels < 0.8 * direct
-
-
-BYTES_PER_CYCLE = 8
-"""At which kernels come from a cache beyond the first."""
+    kernels = 4 * c * n * (SIDE**2 - KERNEL**2) / BYTES_PER_CYCLE
+    return SMALL_BLOCKS * products + there + back + kernels < CLEARLY * direct
 
 
 def _row_group(group: Group, conv: _Convolution, kernels: str) -> Group:
     """The three stages; they share the rows of tiles."""
     high, wide = _tiles(conv)
     n, ty, tx = replace(conv.batch, id=0), Axis(1, high), Axis(2, wide)
-    c, oc, element = Axis(3, conv.channels.extent), Axis(4, conv.outputs.extent), Axis(5, TILE * TILE)
+    c, oc, element = Axis(3, conv.channels.extent), Axis(4, conv.outputs.extent), Axis(5, SIDE * SIDE)
     first = group.root.stores[0].buffer
     before, after = f"{first}/winograd inputs", f"{first}/winograd sums"
     inputs = Type("float32", (element.extent, n.extent, high, wide, c.extent))
@@ -157,22 +174,21 @@ def _transformed_inputs(conv: _Convolution, n: Axis, ty: Axis, tx: Axis, c: Axis
     """B' d B of the tile at (ty, tx), row by row."""
     data = conv.stage.operands[0]
     own_n, own_c, own_y, own_x = data.axes
+    padded = (
+        isinstance(data.expr, Guard) and isinstance(data.expr.outside, Const) and data.expr.outside.value == 0
+    )
+    pads = data.expr.box if padded and isinstance(data.expr, Guard) else ()
 
     def element(i: int, j: int) -> Expr:
         y, x = Index.of(ty) * OUT + i, Index.of(tx) * OUT + j
         read = substitute(data.expr, {own_n.id: Index.of(n), own_c.id: Index.of(c), own_y.id: y, own_x.id: x})
-        # Tiles reach beyond a size that is no multiple of theirs; a zero pad says so already.
-        padded = isinstance(data.expr, Guard) and isinstance(data.expr.outside, Const)
-        bounded = (
-            {i for b in data.expr.box for i in b.index.axes}
-            if isinstance(data.expr, Guard) and padded
-            else set()
-        )
+        # Tiles reach beyond a size that is no multiple of theirs; where there are pads, their guard says so already.
+        bounded = {number for bound in pads for number in bound.index.axes}
         box = tuple(Bound(at, 0, own.extent) for own, at in ((own_y, y), (own_x, x)) if own.id not in bounded)
         return guard(box, read, const(0.0))
 
-    tile = [_inputs_of([element(i, j) for i in range(TILE)]) for j in range(TILE)]
-    return [value for i in range(TILE) for value in _inputs_of([tile[j][i] for j in range(TILE)])]
+    tile = [_inputs_of([element(i, j) for i in range(SIDE)]) for j in range(SIDE)]
+    return [value for i in range(SIDE) for value in _inputs_of([tile[j][i] for j in range(SIDE)])]
 
 
 def _inputs_of(d: Sequence[Expr]) -> list[Expr]:
@@ -203,11 +219,11 @@ def _outputs_of(m: Sequence[Expr]) -> list[Expr]:
 def _stores(conv: _Convolution, sums: str, n: Axis, ty: Axis, tx: Axis, oc: Axis) -> tuple[Store, ...]:
     """What the convolution's group stores, for each of a tile's outputs that exist."""
     where = (Index.of(n), Index.of(ty), Index.of(tx), Index.of(oc))
-    products = [Load("float32", sums, (Index(number), *where)) for number in range(TILE * TILE)]
-    half = [_outputs_of(products[j::TILE]) for j in range(TILE)]
+    products = [Load("float32", sums, (Index(number), *where)) for number in range(SIDE * SIDE)]
+    half = [_outputs_of(products[j::SIDE]) for j in range(SIDE)]
     stores = []
     for i in range(OUT):
-        for j, total in enumerate(_outputs_of([half[k][i] for k in range(TILE)])):
+        for j, total in enumerate(_outputs_of([half[k][i] for k in range(SIDE)])):
             y, x = Index.of(ty) * OUT + i, Index.of(tx) * OUT + j
             at = {conv.batch.id: where[0], conv.outputs.id: where[3], conv.rows.id: y, conv.cols.id: x}
             if conv.stage.init is not None:

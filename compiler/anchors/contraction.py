@@ -141,6 +141,8 @@ class _Micro:
                 for at in range(0, steps, TOGETHER):
                     first, count = i + at, range(min(TOGETHER, steps - at))
                     points = [p.at(axis.id, first) for p in here]
+                    if at:
+                        self.low.emitter.load_barrier()
                     carried = self._steps(points, parts, k * axis.extent + first, axis.id, count, carried)
                 return list(carried)
 

@@ -221,7 +221,7 @@ class _Window:
             (self._offset(point, taps), r, taps)
             for r, point in enumerate(points)
             for taps in self._col_steps()
-            if self.place.col is None or not self.col_taps or self._valid(point.coords[self.place.col], taps)
+            if self.place.col is None or self._valid(point.coords[self.place.col], taps)
         ]
         uses.sort(key=lambda use: use[0].const)
         for row, pointer in pointers.items():

@@ -18,7 +18,7 @@ from ..graph import Type
 from .explain_invalid import explain_invalid
 
 OLDEST_OPSET = 7
-NEWEST_OPSET = 23
+NEWEST_OPSET = 26
 
 ELEMENT_TYPES = frozenset(onnx.TensorProto.DataType.values()) - {onnx.TensorProto.UNDEFINED}
 

@@ -30,7 +30,7 @@ ShapeOption = Annotated[
 FusionOption = Annotated[str, typer.Option(metavar="none|basic|full", help="What may be fused.")]
 FusionsOption = Annotated[str, typer.Option("--fusion", metavar="LEVEL,…", help="Fusion levels, by comma.")]
 BandsOption = Annotated[
-    str, typer.Option(metavar="on|off", help="Whether chains of anchors run in row bands.")
+    str, typer.Option(metavar="on|off", help="Whether heavy operators in a row share a kernel, row by row.")
 ]
 WinogradOption = Annotated[
     str, typer.Option(metavar="auto|off", help="Whether 3x3 convolutions may run by Winograd's F(4x4, 3x3).")

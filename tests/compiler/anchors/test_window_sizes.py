@@ -1,4 +1,4 @@
-"""Windows of more taps than are written out, and chains longer than an expression may be."""
+"""Windows of more taps than are written out, of a single one, and chains longer than an expression may be."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def test_average_pool() -> None:
     x = net.unary("Relu", net.conv(net.input(1, 8, 20, 19), 12))
     y = net.node("AveragePool", (1, 12, 4, 6), x, count_include_pad=0, **attributes)
     check(net.graph(y), net, "reduce")
+
+
+def test_depthwise_convolution_with_pads_and_no_taps_beside_them() -> None:
+    net = Net()
+    x = net.conv(net.input(1, 8, 9, 11), 12)
+    attributes = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 1, 0, 2), "group": 12}
+    y = net.node("Conv", (1, 12, 9, 14), x, net.constant(12, 1, 1, 1), **attributes)
+    check(net.graph(net.conv(y, 8)), net, "depthwise")
 
 
 def test_long_chains_are_cut_into_several_kernels() -> None:
