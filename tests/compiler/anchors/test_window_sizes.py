@@ -42,8 +42,10 @@ def test_average_pool() -> None:
 def test_depthwise_convolution_with_pads_and_no_taps_beside_them() -> None:
     net = Net()
     x = net.conv(net.input(1, 8, 9, 11), 12)
-    attributes = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 1, 0, 2), "group": 12}
-    y = net.node("Conv", (1, 12, 9, 14), x, net.constant(12, 1, 1, 1), **attributes)
+    y = net.node(
+        "Conv", (1, 12, 9, 14), x, net.constant(12, 1, 1, 1),
+        strides=(1, 1), dilations=(1, 1), pads=(0, 1, 0, 2), group=12,
+    )  # fmt: skip
     check(net.graph(net.conv(y, 8)), net, "depthwise")
 
 
