@@ -57,7 +57,7 @@ def lower_rows(
         4 * types[load.buffer].size
         for stage in stages
         for load in stage.loads()
-        if load.buffer in constants and stage.reduce
+        if load.buffer in constants and stage.anchor == "contraction"
     )
     tile = _tile(rows, row_bytes, streamed, vector, machine, threads)
     units = prod(axis.extent for axis in rows[:-1]) * ceil(rows[-1].extent / tile)

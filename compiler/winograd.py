@@ -95,6 +95,7 @@ def _convolution(group: Group, graph: Graph, constants: Mapping[str, np.ndarray]
     n, groups, outputs, y, x = stage.axes
     channels, ky, kx = stage.reduce
     data, weight = stage.operands
+    kernel = weight.inlined()
     steps = tuple(Index.of(a) + Index.of(k) for a, k in ((y, ky), (x, kx)))
     if (
         groups.extent > 1
@@ -106,10 +107,10 @@ def _convolution(group: Group, graph: Graph, constants: Mapping[str, np.ndarray]
     loads = [load for load in stage.loads() if load.buffer not in constants]
     outside = {*graph.inputs, *graph.outputs}
     if (
-        not isinstance(weight.expr, Load)
-        or weight.expr.buffer not in constants
-        or constants[weight.expr.buffer].shape != (outputs.extent, channels.extent, KERNEL, KERNEL)
-        or weight.inlined().map != tuple(Index.of(a) for a in (outputs, channels, ky, kx))  # type: ignore[attr-defined]
+        not isinstance(kernel, Load)
+        or kernel.buffer not in constants
+        or constants[kernel.buffer].shape != (outputs.extent, channels.extent, KERNEL, KERNEL)
+        or kernel.map != tuple(Index.of(a) for a in (outputs, channels, ky, kx))
         or data.expr.dtype != "float32"
         or cost(data.expr) > CHEAP
         or any(
@@ -117,7 +118,7 @@ def _convolution(group: Group, graph: Graph, constants: Mapping[str, np.ndarray]
         )
     ):
         return None
-    return _Convolution(stage, weight.expr.buffer, n, outputs, y, x, channels)
+    return _Convolution(stage, kernel.buffer, n, outputs, y, x, channels)
 
 
 def _tiles(conv: _Convolution) -> tuple[int, int]:
@@ -130,12 +131,12 @@ def _pays(conv: _Convolution, machine: Machine) -> bool:
     vectors_in, vectors_out = ceil(c / machine.lanes), ceil(n / machine.lanes)
     tiles = conv.batch.extent * prod(_tiles(conv))
     positions = conv.batch.extent * conv.rows.extent * conv.cols.extent
+    if positions * c * n * KERNEL**2 < WORTHWHILE:
+        return False
     direct = positions * vectors_out * c * KERNEL**2 / machine.fma_pipes
     products = tiles * vectors_out * c * SIDE**2 / machine.fma_pipes
     there = tiles * vectors_in * (INPUT_OPS / machine.fma_pipes + 2 * SIDE**2 / machine.load_pipes)
     back = tiles * vectors_out * (OUTPUT_OPS / machine.fma_pipes + (SIDE**2 + OUT**2) / machine.load_pipes)
-    if positions * c * n * KERNEL**2 < WORTHWHILE:
-        return False
     kernels = 4 * c * n * (SIDE**2 - KERNEL**2) / BYTES_PER_CYCLE
     return SMALL_BLOCKS * products + there + back + kernels < CLEARLY * direct
 
