@@ -147,7 +147,9 @@ def _average_pool(node: Node, type_: Type, inputs: list[Array]) -> Array:
 
 def _reduce(function: Callable[..., Array]) -> Rule:
     def rule(node: Node, type_: Type, inputs: list[Array]) -> Array:
-        return np.asarray(function(inputs[0].astype(np.float64), axis=node.ints("axes")).reshape(type_.shape))
+        (x,) = inputs
+        wide = x.astype(np.float64) if x.dtype == np.float32 else x
+        return np.asarray(function(wide, axis=node.ints("axes")).reshape(type_.shape))
 
     return rule
 

@@ -1,4 +1,4 @@
-"""Reduce: sums, maxima and minima over axes of an expression, evaluated as it is read.
+"""Reduce: sums, maxima and minima over axes of an expression, in its own element type, evaluated as it is read.
 
 Where an output axis is contiguous in the input, lanes run along it and every lane reduces its own column. Otherwise lanes run along the
 innermost reduced axis, and the partial results of the lanes are combined at the end, in a fixed order.
@@ -28,6 +28,8 @@ def neutral(how: Combine, dtype: str) -> float | int:
         return 0
     if dtype.startswith("float"):
         return float("-inf" if how == "max" else "inf")
+    if dtype == "bool":
+        return int(how == "min")
     limits = np.iinfo(dtype)
     return int(limits.min if how == "max" else limits.max)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..expr import Expr, op
-from .exponential import one_minus_exp2, split_exp
+from .exponential import exp_change, one_minus_exp2
 from .float_bits import absolute, copy_sign, head, polynomial
 
 # -log2(erfc(a)) = a (c0 + c1 a + … + c7 a^7) on 0 <= a <= 3.95: 0.63 * 2^-24 of erf(a).
@@ -27,14 +27,14 @@ def erf(x: Expr) -> Expr:
 
 
 def gelu(x: Expr) -> Expr:
-    """``x * (1 + erf(x / sqrt(2))) / 2`` to 4.5 ULP, denormal results included; NaN at minus infinity, as ONNX's formula gives."""
+    """``x * (1 + erf(x / sqrt(2))) / 2`` to 4 ULP, denormal results included; NaN at minus infinity, as ONNX's formula gives."""
     # With Q(a) = erfc(a / sqrt(2)) / 2 the result is max(x, 0) - a Q(a). At 14.6 the product is 0.
     a = absolute(x)
     bounded = op("min", a, 14.6)
     t = bounded / (bounded + 2.5)
-    # a^2 = first^2 + (a - first)(a + first); the first square is exact.
+    # -a^2 = (first - a)(first + a) - first^2; the last square is exact.
     first = head(bounded)
-    half_square, rest = first * first * 0.5, (bounded - first) * (bounded + first) * 0.5
-    v, h = split_exp(half_square, rest, sign=-1)
+    c, h = exp_change(first * first * -0.5, (first - bounded) * (bounded + first) * 0.5)
+    scaled = t * polynomial(t - 0.375, _SCALED_TAIL)
     positive = op("muladd", a, 0.5, x * 0.5)
-    return positive - t * polynomial(t - 0.375, _SCALED_TAIL) * v * h * h
+    return positive - op("muladd", scaled, c, scaled) * h * h

@@ -36,6 +36,12 @@ def split_exp(x: Expr, tail: Expr | None = None, sign: int = 1) -> tuple[Expr, E
 
     Neither factor leaves the normal range, so that only the last product rounds a denormal or overflows.
     """
+    change, half = exp_change(x, tail, sign)
+    return change + 1.0 if sign > 0 else 1.0 - change, half
+
+
+def exp_change(x: Expr, tail: Expr | None = None, sign: int = 1) -> tuple[Expr, Expr]:
+    """`split_exp` with c in place of ``v = 1 + sign * c``: ``w + sign * c * w`` is ``w * v`` without the rounding of v."""
     shifted = op("muladd", x, sign * LOG2_E / 2, MAGIC)
     m = shifted - MAGIC
     exact = op("muladd", m, sign * -1.38629150390625, x)
@@ -44,8 +50,7 @@ def split_exp(x: Expr, tail: Expr | None = None, sign: int = 1) -> tuple[Expr, E
     half = from_bits(op("add", op("shl", bits(shifted), 23), ONE_BITS))
     # e^-r = 1 - (r - r^2 (c2 - c3 r + …))
     coefficients = [sign * c * sign ** (len(_EXP) - 1 - i) for i, c in enumerate(_EXP)]
-    change = op("muladd", r * r, polynomial(r, coefficients), r)
-    return change + 1.0 if sign > 0 else 1.0 - change, half
+    return op("muladd", r * r, polynomial(r, coefficients), r), half
 
 
 def times_sigmoid(x: Expr, z: Expr, tail: Expr | None = None) -> Expr:

@@ -9,13 +9,13 @@ import numpy as np
 import onnx.helper
 
 from ..elementwise import TABLE
-from ..graph import ANCHORS, Attribute, Node, Type
+from ..graph import ANCHORS, REDUCTIONS, Attribute, Node, Type
 from ..interpret_graph import NUMPY
 from .check_shapes import broadcast, check_shapes
 from .onnx_node import OnnxNode, Unsupported
 
 DTYPES = frozenset({"bool", "float32", "int32", "int64", "int8", "uint8"})
-"""Element types of values that are computed at run time; anchors and Resize take and give float32."""
+"""Element types of values that are computed at run time; Resize and the anchors other than reductions take and give float32."""
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Builder:
     def _emit(self, node: Node) -> None:
         if node.op not in NUMPY and node.op not in TABLE:
             raise Unsupported(f"it needs the elementwise operator {node.op}, which fusekit does not have")
-        if node.op in ANCHORS or node.op == "Resize":
+        if node.op in ANCHORS - REDUCTIONS or node.op == "Resize":
             for value in (*node.inputs, node.output):
                 if (dtype := self.types[value].dtype) != "float32":
                     raise Unsupported(f"its operands must be float32, not {dtype}")

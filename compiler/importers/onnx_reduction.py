@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 
 import numpy as np
 
 from ..graph import Type
 from .builder import Builder, onnx_number
-from .onnx_node import OnnxNode, axes_of, axis_of
+from .onnx_node import OnnxNode, Unsupported, axes_of, axis_of
 
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = float(np.finfo(np.float32).tiny)
@@ -21,6 +22,8 @@ def reduce(op: str, before: str = "", after: str = "") -> Callable[[Builder, Onn
         x = node.inputs[0]
         axes = _axes(builder, node)
         keepdims = node.integer("keepdims", 1)
+        if after:
+            _only_floats(builder, node)
         if before:
             x = (
                 builder.step(node, before.lower(), "Mul", (x, x))
@@ -37,8 +40,21 @@ def reduce(op: str, before: str = "", after: str = "") -> Callable[[Builder, Onn
     return lower
 
 
+def mean(builder: Builder, node: OnnxNode) -> None:
+    """The mean; of integers, their sum divided by how many they are, truncated toward zero."""
+    x = node.inputs[0]
+    axes = _axes(builder, node)
+    if not axes or (dtype := builder.types[x].dtype) == "float32":
+        return reduce("ReduceMean")(builder, node)
+    keepdims = node.integer("keepdims", 1)
+    total = builder.step(node, "sum", "ReduceSum", (x,), node.type().shape, axes=axes, keepdims=keepdims)
+    terms = prod(builder.shape(x)[axis] for axis in axes)
+    count = builder.add_constant(builder.fresh(node, "count"), np.asarray(terms, dtype))
+    return builder.finish(node, "Div", (total, count))
+
+
 def arg(op: str) -> Callable[[Builder, OnnxNode], None]:
-    """Where along an axis the largest or smallest element is: the first or last position that has it, in float32 up to the end."""
+    """Where along an axis the largest or smallest element is: the first or last position that has it."""
 
     def lower(builder: Builder, node: OnnxNode) -> None:
         x = node.inputs[0]
@@ -47,12 +63,15 @@ def arg(op: str) -> Callable[[Builder, OnnxNode], None]:
         reduced = (*shape[:axis], 1, *shape[axis + 1 :])
         found = builder.step(node, "found", op, (x,), reduced, axes=(axis,), keepdims=1)
         hit = builder.typed_step(node, "hit", "Equal", (x, found), Type("bool", shape))
-        positions = np.arange(shape[axis]).reshape(-1, *[1] * (len(shape) - axis - 1))
         last = node.integer("select_last_index", 0)
+        positions = np.arange(shape[axis], dtype=np.int32).reshape(-1, *[1] * (len(shape) - axis - 1))
         # Where nothing is equal, which takes a NaN, the position is the worst but a valid one.
-        other = builder.constant(node, "other", 0 if last else shape[axis] - 1)
-        choice = (hit, builder.constant(node, "positions", positions), other)
-        chosen = builder.typed_step(node, "chosen", "Where", choice, Type("float32", shape))
+        other = np.asarray(0 if last else shape[axis] - 1, np.int32)
+        choice = [
+            builder.add_constant(builder.fresh(node, label), data)
+            for label, data in (("positions", positions), ("other", other))
+        ]
+        chosen = builder.typed_step(node, "chosen", "Where", (hit, *choice), Type("int32", shape))
         best = builder.step(
             node,
             "best",
@@ -71,6 +90,7 @@ def log_sum_exp(builder: Builder, node: OnnxNode) -> None:
     """``log(sum(exp(x - m))) + m`` with the largest element as `m`, or the largest float where that is infinite."""
     x = node.inputs[0]
     axes = _axes(builder, node)
+    _only_floats(builder, node)
     if not axes:
         return builder.finish(node, "Reshape", (x,))
     shape = tuple(1 if i in axes else n for i, n in enumerate(builder.shape(x)))
@@ -178,6 +198,11 @@ def _axes(builder: Builder, node: OnnxNode) -> tuple[int, ...]:
     return () if node.integer("noop_with_empty_axes", 0) else tuple(range(rank))
 
 
+def _only_floats(builder: Builder, node: OnnxNode) -> None:
+    if (dtype := builder.types[node.inputs[0]].dtype) != "float32":
+        raise Unsupported(f"its operands must be float32, not {dtype}")
+
+
 def _softmax_axes(builder: Builder, node: OnnxNode) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The axes that are normalised over, and the shape that is left of them."""
     shape = node.type().shape
@@ -203,7 +228,7 @@ IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {
     "ReduceLogSum": reduce("ReduceSum", after="Log"),
     "ReduceLogSumExp": log_sum_exp,
     "ReduceMax": reduce("ReduceMax"),
-    "ReduceMean": reduce("ReduceMean"),
+    "ReduceMean": mean,
     "ReduceMin": reduce("ReduceMin"),
     "ReduceProd": product,
     "ReduceSum": reduce("ReduceSum"),

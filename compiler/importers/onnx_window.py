@@ -8,7 +8,8 @@ from math import prod
 
 import numpy as np
 
-from .builder import Builder
+from ..graph import Attribute, Type
+from .builder import Builder, onnx_number
 from .check_shapes import check_window, text
 from .onnx_node import OnnxNode, Unsupported
 
@@ -124,9 +125,16 @@ def _cut(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> t
 
 
 def max_pool(builder: Builder, node: OnnxNode) -> None:
-    """Maximum over a window; ``ceil_mode`` is a larger end pad."""
+    """Maximum over a window; ``ceil_mode`` is a larger end pad. Bytes are compared as float32, which has them all."""
     node.only_first_output()
-    _pool(builder, node, "MaxPool", node.inputs[0], _fitted(builder, node))
+    x = node.inputs[0]
+    op, attrs = _pool(builder, "MaxPool", x, _fitted(builder, node))
+    if (dtype := builder.types[x].dtype) == "float32":
+        return builder.finish(node, op, (x,), **attrs)
+    wide = Type("float32", builder.shape(x))
+    x = builder.typed_step(node, "wide", "Cast", (x,), wide, to=onnx_number("float32"))
+    largest = builder.step(node, "largest", op, (x,), node.type().shape, **attrs)
+    return builder.finish(node, "Cast", (largest,), to=onnx_number(dtype))
 
 
 def average_pool(builder: Builder, node: OnnxNode) -> None:
@@ -145,7 +153,8 @@ def average_pool(builder: Builder, node: OnnxNode) -> None:
         x = builder.step(node, "pad", "Pad", (x,), padded, pads=pads, value=0.0)
         fitted = Window(fitted.kernel, fitted.strides, fitted.dilations, extra)
     counted = int(bool(include) and not any(extra) and any(fitted.pads))
-    _pool(builder, node, "AveragePool", x, fitted, count_include_pad=counted)
+    op, attrs = _pool(builder, "AveragePool", x, fitted, count_include_pad=counted)
+    builder.finish(node, op, (x,), **attrs)
 
 
 def lp_pool(builder: Builder, node: OnnxNode) -> None:
@@ -220,22 +229,15 @@ def _fitted(builder: Builder, node: OnnxNode) -> Window:
     return Window(kernel, asked.strides, asked.dilations, (*asked.pads[:rank], *ends))
 
 
-def _pool(builder: Builder, node: OnnxNode, op: str, x: str, found: Window, **attrs: int) -> None:
-    """The pool, or the reduction that it is where its one window is the whole input."""
+def _pool(
+    builder: Builder, op: str, x: str, found: Window, **attrs: int
+) -> tuple[str, Mapping[str, Attribute]]:
+    """The op and attributes of the pool, or of the reduction that it is where its one window is the whole input."""
     if found.kernel == builder.shape(x)[2:] and not any(found.pads):
         reduction = {"AveragePool": "ReduceMean", "MaxPool": "ReduceMax"}[op]
-        axes = tuple(range(2, len(builder.shape(x))))
-        return builder.finish(node, reduction, (x,), axes=axes, keepdims=1)
-    return builder.finish(
-        node,
-        op,
-        (x,),
-        kernel=found.kernel,
-        strides=found.strides,
-        dilations=found.dilations,
-        pads=found.pads,
-        **attrs,
-    )
+        return reduction, {"axes": tuple(range(2, len(builder.shape(x)))), "keepdims": 1}
+    window = {key: getattr(found, key) for key in ("kernel", "strides", "dilations", "pads")}
+    return op, {**window, **attrs}
 
 
 IMPORTERS: Mapping[str, Callable[[Builder, OnnxNode], None]] = {

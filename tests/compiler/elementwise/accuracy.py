@@ -89,7 +89,7 @@ ACTIVATIONS: Mapping[str, Function] = {
     "Swish": Function("Swish", lambda x: x * _sigmoid(x), 3),
     "Swish, alpha 1.702": Function("Swish", lambda x: x * _sigmoid(1.702 * x), 3, {"alpha": 1.702}),
     "Mish": Function("Mish", lambda x: x * np.tanh(_softplus(x)), 4),
-    "Gelu": Function("Gelu", _gelu, 4.5),
+    "Gelu": Function("Gelu", _gelu, 4),
     "Gelu, tanh": Function("Gelu", _tanh_gelu, 3, {"approximate": "tanh"}),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +33,18 @@ def arguments(log2_points: int) -> Iterator[tuple[Array, Array, Array]]:
         yield bits.astype(np.uint32).view(np.float32), *powers(CHUNK, seed=number + 1)
 
 
-def largest_errors(target: str, log2_points: int, folder: Path) -> dict[str, tuple[float, str]]:
-    """Function to its largest error on `target` and the arguments that gave it."""
-    worst: dict[str, tuple[float, str]] = dict.fromkeys([*UNARY, "Pow"], (0.0, ""))
+FUNCTIONS = UNARY | {"Pow": POWER}
+
+
+def largest_errors(
+    target: str, names: Sequence[str], log2_points: int, folder: Path
+) -> dict[str, tuple[float, str]]:
+    """Each of the functions `names` to its largest error on `target` and the arguments that gave it."""
+    worst: dict[str, tuple[float, str]] = dict.fromkeys(names, (0.0, ""))
     bundle = None
     for x, base, exponent in arguments(log2_points):
-        inputs = {name: (x,) for name in UNARY} | {"Pow": (base, exponent)}
-        functions = UNARY | {"Pow": POWER}
+        inputs = {name: (base, exponent) if name == "Pow" else (x,) for name in names}
+        functions = {name: FUNCTIONS[name] for name in names}
         calls = [Call(f.op, inputs[n], Type("float32", (CHUNK,)), f.attrs) for n, f in functions.items()]
         graph, feeds = graph_of(calls)
         bundle = bundle or bundle_of(graph, target)
@@ -55,10 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log2-points", type=int, default=24)
     parser.add_argument("--targets", nargs="+", default=TARGETS)
+    parser.add_argument("--functions", nargs="+", default=FUNCTIONS, choices=FUNCTIONS, metavar="FUNCTION")
     parser.add_argument("--arguments", action="store_true", help="print where the largest errors are, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        columns = [largest_errors(t, options.log2_points, Path(folder)) for t in options.targets]
+        columns = [
+            largest_errors(t, options.functions, options.log2_points, Path(folder)) for t in options.targets
+        ]
     print(f"| function | {' | '.join(options.targets)} |")
     print(f"|---{'|---' * len(columns)}|")
     for name in columns[0]:

@@ -165,6 +165,28 @@ def test_a_mask_from_a_range_is_folded(agrees: Agrees, build: Build) -> None:
     assert [node.op for node in graph.nodes] == ["Add"]
 
 
+@pytest.mark.parametrize("op", ["ReduceL1", "ReduceMean", "ReduceProd", "ReduceSum", "ReduceSumSquare"])
+@pytest.mark.parametrize("attrs", [{}, {"noop_with_empty_axes": 1}, {"keepdims": 0}])
+@pytest.mark.parametrize("dtype", [INT64, INT32])
+def test_sums_of_integers(agrees: Agrees, build: Build, op: str, attrs: dict[str, Any], dtype: int) -> None:
+    constants = {"axes": np.array([0, -1])} if "keepdims" in attrs else {}
+    node = helper.make_node(op, ["x", *constants], ["y"], **attrs)
+    agrees(build([node], {"x": (2, 3, 4)}, ["y"], constants, 18, dtype, {"y": dtype}))
+
+
+@pytest.mark.parametrize("dtype", [INT8, UINT8])
+@pytest.mark.parametrize(
+    "attrs",
+    [{"kernel_shape": [2, 3], "pads": [1, 1, 0, 2]}, {"kernel_shape": [5, 7]}],
+    ids=["windows", "the whole"],
+)
+def test_the_largest_bytes_of_windows(
+    agrees: Agrees, build: Build, attrs: dict[str, Any], dtype: int
+) -> None:
+    node = helper.make_node("MaxPool", ["x"], ["y"], **attrs)
+    agrees(build([node], {"x": (1, 3, 5, 7)}, ["y"], dtype=dtype, types={"y": dtype}))
+
+
 @pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
 @pytest.mark.parametrize(
     "attrs", [{}, {"axis": 1}, {"axis": -1, "keepdims": 0}, {"axis": 1, "select_last_index": 1}]

@@ -183,10 +183,10 @@ def test_message_for_every_other_element_type(message: Message, build: Build, dt
     assert message(model).endswith(NOT_AT_RUN_TIME)
 
 
-@pytest.mark.parametrize("op", ["MatMul", "ReduceSum", "Resize"])
+@pytest.mark.parametrize("op", ["MatMul", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "Resize"])
 def test_message_when_an_anchor_has_integers(message: Message, build: Build, op: str) -> None:
     integer = onnx.TensorProto.INT32
-    operands = {"MatMul": ["x", "x"], "ReduceSum": ["x"], "Resize": ["x", "", "scales"]}[op]
+    operands = {"MatMul": ["x", "x"], "Resize": ["x", "", "scales"]}.get(op, ["x"])
     node = helper.make_node(op, operands, ["y"], name="n")
     constants = {"scales": np.array([2, 2], np.float32)} if op == "Resize" else {}
     model = build([node], {"x": (3, 3)}, ["y"], constants, dtype=integer, types={"y": integer})

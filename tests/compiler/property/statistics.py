@@ -20,7 +20,7 @@ REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "
 def reduce(maker: Maker, x: Tensor) -> Tensor:
     """Any reduction over any axes."""
     draft, op = maker.draft, maker.pick(*REDUCTIONS)
-    axes = [i for i in range(x.rank) if maker.chance(2)]
+    axes = _some_axes(maker, x)
     terms = prod(x.shape[i] for i in axes) if axes else x.data.size
     if op == "ReduceLogSum":
         x = draft.node("Exp", [x := tamed(maker, x)], 20.1 * x.error + rounding(20))
@@ -36,8 +36,29 @@ def reduce(maker: Maker, x: Tensor) -> Tensor:
         "ReduceLogSumExp": x.error + rounding(10 + x.bound),
         "ReduceLogSum": 20.1 * x.error + rounding(10),
     }.get(op, x.error)
-    operands = [x, draft.ints(*(i - x.rank if maker.chance(4) else i for i in axes))] if axes else [x]
-    return draft.node(op, operands, error, keepdims=maker.number(0, 1))
+    return draft.node(op, [x, *_input(maker, x, axes)], error, keepdims=maker.number(0, 1))
+
+
+def reduce_integers(maker: Maker, x: Tensor) -> Tensor:
+    """A reduction of whole numbers, those of a value that no rounding has changed."""
+    draft = maker.draft
+    # Where a sum overflows, ONNX Runtime stays at the end of the type and ONNX's reference implementation wraps around.
+    if x.error or x.bound * x.data.size > 2**31:
+        return x
+    whole = draft.node("Cast", [x], to=maker.pick(6, 7))  # int32, int64
+    op = maker.pick("ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceL1")
+    axes = _input(maker, x, _some_axes(maker, x))
+    return draft.node("Cast", [draft.node(op, [whole, *axes], keepdims=maker.number(0, 1))], to=1)
+
+
+def _some_axes(maker: Maker, x: Tensor) -> list[int]:
+    """Axes to reduce; none for all of them."""
+    return [i for i in range(x.rank) if maker.chance(2)]
+
+
+def _input(maker: Maker, x: Tensor, axes: list[int]) -> list[Tensor]:
+    """The input that names the axes, if there is one; counted from either end."""
+    return [maker.draft.ints(*(i - x.rank if maker.chance(4) else i for i in axes))] if axes else []
 
 
 def arg(maker: Maker, x: Tensor) -> Tensor:
@@ -166,6 +187,7 @@ def lp_normalization(maker: Maker, x: Tensor) -> Tensor:
 
 STATISTICS: Mapping[str, Step] = {
     "reduce": reduce,
+    "reduce_integers": reduce_integers,
     "softmax": softmax,
     "layer_norm": layer_norm,
     "decomposed_layer_norm": decomposed_layer_norm,
