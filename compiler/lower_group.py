@@ -69,7 +69,7 @@ def lower_group(
         stages[-1] = replace(
             stages[-1], operands=tuple(made.operand if o is operand else o for o in stages[-1].operands)
         )
-        places[-1] = _resized(stages[-1], places[-1])
+        places[-1] = _resized(stages[-1], places[-1], machine)
     for stage, place in zip(stages, places, strict=True):
         blank = fill_row(stage, place) if stage.anchor in ("depthwise", "pool") else None
         if blank is not None:
@@ -79,11 +79,11 @@ def lower_group(
     )
 
 
-def _resized(stage: Stage, place: Place) -> Place:
+def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
     """`place` with its reduce axes in the order in which the operand now lies in memory."""
     if stage.anchor not in ("contraction", "dot"):
         return place
-    return replace(place, k_order=tuple(axis.id for axis in reduce_order(stage, place.col)))
+    return replace(place, k_order=tuple(axis.id for axis in reduce_order(stage, place.col, machine)))
 
 
 def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:

@@ -155,7 +155,7 @@ def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | Non
     if row is None:
         row = NO_ROW
         stage = replace(stage, axes=(*stage.axes, row))
-    order = reduce_order(stage, None if col is None else col.id)
+    order = reduce_order(stage, None if col is None else col.id, machine)
     block = choose_block(col.extent if col is not None else 1, lane.extent, machine)
     costly = sum(cost(s.value) for s in stage.stores) > COSTLY_EPILOGUE
     outer = tuple(axis.id for axis in others if axis is not row)
@@ -195,16 +195,18 @@ def _adjacent_in_rows(stage: Stage) -> bool:
     )
 
 
-def reduce_order(stage: Stage, col: int | None) -> list[Axis]:
+def reduce_order(stage: Stage, col: int | None, machine: Machine) -> list[Axis]:
     """The reduce axes of a contraction, outermost first: what slides with the columns, rows of rings, then by stride.
 
     Steps along an axis that slides with the columns, next to each other, read what the next column reads: LLVM would load such an element once
-    and keep it in a register until the other column wants it, and there are not enough.
+    and keep it in a register until the other column wants it, and there are not enough. Where multiply-adds read a lane, elements next to each
+    other in memory are loaded as vectors, once for all columns.
     """
     a = stage.operands[0]
 
     def key(axis: Axis) -> tuple[bool, int]:
-        shared = any({axis.id, col} <= index.axes for index in a.map)
+        vector = machine.a_form == "lane" and stride(a, axis.id) == 1
+        shared = not vector and any({axis.id, col} <= index.axes for index in a.map)
         return not shared, -(stride(a, axis.id) or 1 << 40)
 
     return sorted(stage.reduce, key=key)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from ..emit import Coord, Emitter, Value
+from ..emit import Coord, Emitter, Value, lanes_of
 from ..expr import Expr, Load, loads
 from ..index import Axis, Index
 from ..kernel import Place
@@ -22,6 +22,9 @@ from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, row
 
 TOGETHER = 4
 """Steps whose elements of a are loaded together: a vector of them for each column, where multiply-adds read a lane."""
+
+NEAR = 4
+"""Elements between columns up to which their next elements are loaded as one window."""
 
 STRAIGHT = 4
 """Inner reduce axes up to this many steps together are straight code. The outermost stays a loop: without one, LLVM would move the weights of
@@ -177,20 +180,18 @@ class _Micro:
             ]
             for r, place in enumerate(places):
                 at = place if axis is None else place.at(axis, place.coords[axis] + u)
-                scalar: Callable[[int], Value]
-                if ahead:
-                    group, lanes = ahead[r][u // 4]
-                    scalar = _lane_reader(e, group, u % 4, lanes)
-                else:
-                    scalar = _splat_reader(e, self.low.evaluate(a, at))
+                scalar = ahead(r, u) if ahead else _splat_reader(e, self.low.evaluate(a, at))
                 for v, (_, lanes) in enumerate(parts):
                     out[r * len(parts) + v] = e.muladd(scalar(lanes), vectors[v], out[r * len(parts) + v])
         return out
 
     def _ahead(
         self, places: list[Point], axis: int | None, steps: int, a: Expr
-    ) -> list[list[tuple[Value, int]]]:
-        """For multiply-adds by lane: every column's next elements of a, as vectors of up to four; empty where that does not apply."""
+    ) -> Callable[[int, int], Callable[[int], Value]] | None:
+        """For multiply-adds by lane: the elements of a by column and step, from vectors of up to four; None where that does not apply.
+
+        Neighbouring columns of an image's rows read nearly the same elements: then one window of vectors serves them all.
+        """
         e = self.low.emitter
         if (
             axis is None
@@ -198,20 +199,22 @@ class _Micro:
             or not isinstance(a, Load)
             or a.map[0].coefficient(axis) != 1
         ):
-            return []
-        columns = []
-        for place in places:
-            base = coordinate(e, a.map[0], place)
-            columns.append(
-                [
-                    (
-                        e.load(e.address(self.low.pointers[a.buffer], a.dtype, base + at), a.dtype, lanes),
-                        lanes,
-                    )
-                    for at, lanes in pieces(steps, 4)
-                ]
-            )
-        return columns
+            return None
+        pointer, index = self.low.pointers[a.buffer], a.map[0]
+
+        def vectors(place: Point, count: int) -> list[Value]:
+            base = coordinate(e, index, place)
+            return [
+                e.load(e.address(pointer, a.dtype, base + at), a.dtype, lanes)
+                for at, lanes in pieces(count, 4)
+            ]
+
+        apart = 0 if self.place.col is None else index.coefficient(self.place.col) or 0
+        if 0 < apart <= NEAR:
+            window = vectors(places[0], apart * (len(places) - 1) + steps)
+            return lambda column, step: _lane_reader(e, window, apart * column + step)
+        columns = [vectors(place, steps) for place in places]
+        return lambda column, step: _lane_reader(e, columns[column], step)
 
     def _weights(self, point: Point, k: Coord, offset: int, lanes: int) -> Value:
         e, place = self.low.emitter, self.place
@@ -225,8 +228,10 @@ class _Micro:
         return e.load(e.address(self.low.pointers[b.buffer], b.dtype, base), b.dtype, lanes)
 
 
-def _lane_reader(e: Emitter, group: Value, index: int, held: int) -> Callable[[int], Value]:
-    return lambda lanes: e.lane(group, index, lanes) if held > 1 else e.splat(group, lanes)
+def _lane_reader(e: Emitter, vectors: list[Value], element: int) -> Callable[[int], Value]:
+    """One element of consecutive vectors of four, in all lanes of a vector."""
+    vector, index = vectors[element // 4], element % 4
+    return lambda lanes: e.lane(vector, index, lanes) if lanes_of(vector) > 1 else e.splat(vector, lanes)
 
 
 def _splat_reader(e: Emitter, scalar: Value) -> Callable[[int], Value]:
