@@ -22,18 +22,19 @@ def test_skips():
 
 
 @pytest.mark.parametrize(
-    ("reason", "required", "exit_code"),
+    ("reason", "required", "workers", "exit_code"),
     [
-        ("qemu-aarch64 is not installed", "1", 1),
-        ("qemu-aarch64 is not installed", "0", 0),
-        ("host: this CPU lacks avx512f", "1", 0),
+        ("qemu-aarch64 is not installed", "1", "0", 1),
+        ("qemu-aarch64 is not installed", "1", "2", 1),
+        ("qemu-aarch64 is not installed", "0", "2", 0),
+        ("host: this CPU lacks avx512f", "1", "2", 0),
     ],
 )
-def test_skip_of_a_lane(tmp_path: Path, reason: str, required: str, exit_code: int) -> None:
+def test_skip_of_a_lane(tmp_path: Path, reason: str, required: str, workers: str, exit_code: int) -> None:
     (tmp_path / "conftest.py").write_text(Path(__file__).with_name("conftest.py").read_text())
     (tmp_path / "test_some.py").write_text(TESTS.format(reason=reason))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", str(tmp_path)],
         env={**os.environ, "FUSEKIT_REQUIRE_LANES": required},
         cwd=tmp_path,
         capture_output=True,

@@ -33,7 +33,7 @@ def test_bench_over_ssh_ends_in_a_report(
     for record in records:
         assert record.verified and record.samples_ns is not None
         assert record.facts is not None and record.facts.model == "Raspberry Pi 5 Model B Rev 1.0"
-    fusekit("report", "r.jsonl", "-o", "report.pdf", "--png")
+    fusekit("report", "r.jsonl", "-o", "report.pdf")
     text = "\n".join(page.extract_text() for page in PdfReader("report.pdf").pages)
     for name in ("face_landmark_like", pi5.name, "Raspberry Pi 5 Model B Rev 1.0", "none", "basic", "full"):
         assert name in text

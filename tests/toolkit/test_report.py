@@ -67,11 +67,13 @@ def test_report_claims_no_speedup_where_there_is_none(tmp_path: Path) -> None:
 def test_report_of_many_variants_fits_its_pages(tmp_path: Path) -> None:
     records = [
         record
-        for number in range(9)
-        for record in timed_session(threads=(1, 2), model=f"net{number}", session=str(number), blocks=2)
+        for number in range(3)
+        for record in timed_session(
+            threads=(1, 2, 3, 4, 6, 8), model=f"net{number}", session=str(number), blocks=2
+        )
     ]
     text = report(tmp_path, [*records, *timed_session(threads=(1, 2, 4, 8), blocks=30, session="long")])
-    assert all(f"net{number}" in text for number in range(9))
+    assert all(f"net{number}" in text for number in range(3))
     assert "/features/29/Conv_1" in text
 
 
