@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import mmap
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files of a compiled model by name."""
+    """The files of a compiled model by name; those of the cache also lie in a folder whose files never change."""
 
     manifest: Manifest
     files: Mapping[str, bytes]
+    cached_in: Path | None = field(default=None, compare=False)
 
     def with_file(self, name: str, content: bytes) -> Bundle:
         """The bundle with one more file, which the manifest lists too."""
@@ -182,7 +184,7 @@ class Bundle:
         return Bundle(manifest, files)
 
 
-def sha256(content: bytes) -> str:
+def sha256(content: bytes | mmap.mmap) -> str:
     """The digest by which a manifest knows a file."""
     return hashlib.sha256(content).hexdigest()
 

@@ -27,6 +27,7 @@ from .plan import Plan, Step, make_plan
 from .program import generate_program, program_of
 from .relocatable import join_objects
 from .rows import form_rows
+from .schedule_table import Chooser, ScheduleTable, table_for
 from .target import Target, find_target
 from .tolerance import relative_tolerance
 from .winograd import form_winograd
@@ -42,6 +43,8 @@ class Options:
     bands: bool = True
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     winograd: bool = True
+    schedules: ScheduleTable | None = None
+    """Choices that measurement made; None: those that come with fusekit for the target."""
 
     def checked(self) -> Options:
         """The options with every shape a tuple; UserError for values of another type or out of range."""
@@ -51,6 +54,10 @@ class Options:
             raise UserError(f"bands is {self.bands!r}: give True or False")
         if not isinstance(_any(self.winograd), bool):
             raise UserError(f"winograd is {self.winograd!r}: give True or False")
+        if self.schedules is not None and not isinstance(_any(self.schedules), ScheduleTable):
+            raise UserError(
+                f"schedules is {self.schedules!r}: give a table, as read_table('FILE.toml') returns one"
+            )
         if not _is_int(self.threads):
             raise UserError(f"threads is {self.threads!r}: give an int from 1 to {MAX_THREADS}")
         if self.fusion not in LEVELS:
@@ -105,9 +112,11 @@ def compile_model(path: Path, options: Options) -> Bundle:
 def lower_graph(graph: Graph, options: Options) -> Stages:
     """Graph to plan: fuse, place, schedule, assign memory."""
     target = find_target(options.target)
+    table = table_for(target) if options.schedules is None else options.schedules.checked(target)
+    choose = Chooser(table, target.machine)
     fused = fuse(graph, options.fusion)
     if options.winograd:
-        fused = form_winograd(graph, fused, target)
+        fused = form_winograd(graph, fused, target, table)
     if options.fusion == "full" and options.bands:
         fused = form_bands(graph, fused, target)
     constants = {**graph.constants, **fused.constants}
@@ -116,7 +125,8 @@ def lower_graph(graph: Graph, options: Options) -> Stages:
         fused = form_rows(graph, fused, placed, target)
     names = frozenset(constants)
     lowered = tuple(
-        lower_group(g, placed.layouts, placed.types, names, target, options.threads) for g in fused.groups
+        lower_group(g, placed.layouts, placed.types, names, target, options.threads, choose)
+        for g in fused.groups
     )
     plan = make_plan(graph, placed, lowered, constants)
     return Stages(target, graph, fused, placed, lowered, plan, constants)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -29,6 +30,11 @@ class Expr:
     """A value of one element. Python operators build `add`, `sub`, `mul` and `div`."""
 
     dtype: str
+
+    @cached_property
+    def loads(self) -> tuple[Load | Lookup, ...]:
+        """What reads memory here and below, operands first; fusion and scheduling ask for it again and again."""
+        return tuple(node for node in walk(self) if isinstance(node, Load | Lookup))
 
     def __add__(self, other: Expr | float) -> Expr:
         return op("add", self, other)
@@ -148,28 +154,28 @@ def guard(box: Box, inside: Expr, outside: Expr) -> Expr:
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The Exprs directly under `expr`."""
-    match expr:
-        case Op(args=args):
-            return args
-        case Guard(inside=inside, outside=outside):
-            return inside, outside
-        case Lookup(index=index):
-            return (index,)
-    return ()
+    if isinstance(expr, Op):
+        return expr.args
+    if isinstance(expr, Guard):
+        return expr.inside, expr.outside
+    return (expr.index,) if isinstance(expr, Lookup) else ()
 
 
 def walk(*roots: Expr) -> Iterator[Expr]:
     """Every node under `roots` once, operands before their users."""
-    seen: set[int] = set()
-    stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(roots)]
+    entered: set[int] = set()
+    left: set[int] = set()
+    stack = [*reversed(roots)]
     while stack:
-        expr, ready = stack.pop()
-        if ready:
+        expr = stack[-1]
+        if id(expr) not in entered:
+            entered.add(id(expr))
+            stack += reversed(children(expr))
+            continue
+        stack.pop()
+        if id(expr) not in left:
+            left.add(id(expr))
             yield expr
-        elif id(expr) not in seen:
-            seen.add(id(expr))
-            stack.append((expr, True))
-            stack += [(child, False) for child in reversed(children(expr))]
 
 
 def rewrite(
@@ -211,7 +217,7 @@ def substitute(expr: Expr, axes: Mapping[int, Index]) -> Expr:
 
 def loads(*roots: Expr) -> list[Load | Lookup]:
     """What reads memory under `roots`, operands first."""
-    return [node for node in walk(*roots) if isinstance(node, Load | Lookup)]
+    return list({id(load): load for root in roots for load in root.loads}.values())
 
 
 def text(*roots: Expr) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .graph import item_bytes
 from .index import Axis, Index
 from .stage import Stage
 from .target import Target
+
+if TYPE_CHECKING:
+    from .choice import Signature
 
 TILE = Axis(-1, 1 << 31)
 """A pseudo axis: the first row of the tile in progress. Panels are addressed relative to it."""
@@ -93,6 +96,10 @@ class Place:
     """The local buffer that the stage fills; empty for the root."""
     halo: Halo | None = None
     """What lies around the stage's rows; None for the root and in a row group, whose stages all compute the same rows."""
+    tiles: int = 0
+    """Into how many tiles the rows are cut; 0: as many as the caches ask for."""
+    signature: Signature | None = None
+    """What block, tiles and epilogue were chosen for; None where there was no choice. No part of the kernel's text."""
 
     def __str__(self) -> str:
         block = f"{self.block.mr}x{self.block.nv} unroll {self.block.unroll}"

@@ -15,9 +15,8 @@ from .expr import Const, Guard, Load, substitute
 from .flatten import map_exprs
 from .index import Axis, Index, flatten
 from .kernel import TILE, Halo, Local, Place
-from .schedule import addresses, place_stage, schedule_stage
+from .schedule import Choose, addresses, place_stage, schedule_stage
 from .stage import Operand, Stage, Store
-from .target import Machine
 
 MANY_CHANNELS = 8
 """From here on a panel's channels are worth storing side by side."""
@@ -48,7 +47,7 @@ def _window_rows(operand: Operand, place: Place, tile: int, row: Axis) -> tuple[
     return (tile - 1) * scale + rest + 1, 0 < scale <= rest
 
 
-def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, machine: Machine) -> Made:
+def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, choose: Choose) -> Made:
     """A pointwise stage that evaluates the operand, guards and prologue included, into rows of a local buffer."""
     outer = frozenset(place.outer)
     fixed = tuple(a.id for a, i in zip(operand.axes, operand.map, strict=True) if i.axes and i.axes <= outer)
@@ -77,7 +76,7 @@ def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, machine:
     halo = Halo(0, 0, row.extent, 1, row_size, 0.0, Index(0))
     lane = inner[-1].id if inner else row.id
     made_place = replace(
-        place_stage(made, machine, False)[1], outer=fixed, row=row.id, lane=lane, local=name, halo=halo
+        place_stage(made, choose, False)[1], outer=fixed, row=row.id, lane=lane, local=name, halo=halo
     )
     return Made(made, made_place, local, replace(operand, expr=Load(operand.expr.dtype, name, (address,))))
 
@@ -101,7 +100,7 @@ def _panel_order(operand: Operand, stage: Stage, place: Place, axes: list[Axis])
 
 
 def make_ring(
-    inner: Stage, operand: Operand, place: Place, tile: int, machine: Machine, constants: frozenset[str]
+    inner: Stage, operand: Operand, place: Place, tile: int, choose: Choose, constants: frozenset[str]
 ) -> Made:
     """An anchor of the group computed in bands: its rows go to a ring with the halo that its consumer expects around them."""
     expr = operand.expr
@@ -140,7 +139,7 @@ def make_ring(
         shifted[axis.id] = Index.of(replace(axis, extent=inner_extent(inner, axis))) + shift
     store = Store(inner.stores[0].value, name, (address.substitute(shifted),))
     stage, made = schedule_stage(
-        replace(inner, stores=(store,)), machine, constants, row.id, frozenset({row.id})
+        replace(inner, stores=(store,)), choose, constants, row.id, frozenset({row.id})
     )
     made = replace(made, local=name, halo=halo)
     return Made(stage, made, local, replace(operand, expr=Load(expr.dtype, name, (address,))))

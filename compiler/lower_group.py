@@ -21,7 +21,7 @@ from .kernel import Local, Place, Schedule
 from .local_buffer import make_panel, make_ring
 from .lower_rows import lower_rows
 from .lowered import Lowered, canonical
-from .schedule import NO_ROW, in_place, reduce_order, schedule_stage, slides, stride
+from .schedule import NO_ROW, Choose, in_place, reduce_order, schedule_stage, slides, stride
 from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
@@ -35,17 +35,18 @@ def lower_group(
     constants: frozenset[str],
     target: Target,
     threads: int,
+    choose: Choose,
 ) -> Lowered:
     """The scheduled kernel of `group`; every buffer that it reads or writes outside has a layout."""
     if group.rows:
-        return lower_rows(group, layouts, types, constants, target, threads)
+        return lower_rows(group, layouts, types, constants, target, threads, choose)
     machine = target.machine
     based = {name: Layout(layout.strides) for name, layout in layouts.items()}
     inner = {name: dense(type_.shape, (0, *range(2, len(type_.shape)), 1)) for name, type_ in group.inner}
     flat = inline_plain_operands(flatten_stage(group.root, {**based, **inner}))
     logical = flatten_stage(group.root, based)
     kept = frozenset(axis.id for axis in flat.axes) if group.inner else frozenset()
-    root = schedule_stage(flat, machine, constants, None, kept)
+    root = schedule_stage(flat, choose, constants, None, kept)
     stages, places, locals_ = [root[0]], [root[1]], []
     alone = len(group.stages) == 1 and all(_reads_in_place(*root, o) for o in root[0].operands)
     tile, parallel, units = _cut(root[0], root[1], machine, threads, alone)
@@ -60,9 +61,9 @@ def lower_group(
         if bands:
             assert root[0].anchor in ("depthwise", "pool"), "bands are for sliding windows"
             producer = inline_plain_operands(flatten_stage(bands[0], based))
-            made = make_ring(producer, logical.operands[number], root[1], tile, machine, constants)
+            made = make_ring(producer, logical.operands[number], root[1], tile, choose, constants)
         else:
-            made = make_panel(operand, root[0], root[1], tile, machine)
+            made = make_panel(operand, root[0], root[1], tile, choose)
         stages.insert(0, made.stage)
         places.insert(0, made.place)
         locals_.append(made.local)
@@ -116,7 +117,8 @@ def _cut(
     if place.row == place.lane:
         step = width * max(1, 2048 // width)
         return step, "rows", outer * ceil(rows / step)
-    most = max(1, min(_rows_that_fit(stage, place, machine), ceil(rows * outer / threads)))
+    fit = ceil(rows / place.tiles) if place.tiles else _rows_that_fit(stage, place, machine)
+    most = max(1, min(fit, ceil(rows * outer / threads)))
     tile = ceil(rows / ceil(rows / most))
     return tile, "rows", outer * ceil(rows / tile)
 

@@ -12,7 +12,7 @@ from .graph import Type, item_bytes
 from .index import Axis, Index
 from .kernel import TILE, Local, Schedule
 from .lowered import Lowered, canonical
-from .schedule import schedule_stage
+from .schedule import Choose, schedule_stage
 from .stage import Group, Stage, Store
 from .target import Machine, Target
 
@@ -35,6 +35,7 @@ def lower_rows(
     constants: frozenset[str],
     target: Target,
     threads: int,
+    choose: Choose,
 ) -> Lowered:
     """The scheduled kernel of a group of rows; every value that it touches has a layout."""
     machine = target.machine
@@ -47,7 +48,7 @@ def lower_rows(
     ]
     stages, rows = merge_shared(stages, group.rows, constants)
     scheduled = [
-        schedule_stage(_relative(stage, panels, rows), machine, constants, rows=rows) for stage in stages
+        schedule_stage(_relative(stage, panels, rows), choose, constants, rows=rows) for stage in stages
     ]
     earlier = [replace(place, local=stage.stores[0].buffer) for stage, place in scheduled[:-1]]
     places = (*earlier, scheduled[-1][1])

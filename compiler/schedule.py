@@ -1,14 +1,17 @@
 """Schedule: which axes a stage walks as rows, columns and lanes, in which register blocks, and how its units are cut for threads.
 
-The choices are analytic over the `Machine` table and never change a result beyond the order of a reduction.
+Axes take their roles by how they are walked. What is then free is chosen for a `Signature`, by a schedule table or by arithmetic.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, prod
+from math import prod
+from typing import Protocol
 
-from .anchors.region import axis_of, balanced
+from .anchors.region import axis_of
+from .choice import Choice, Signature, Tunable
 from .expr import Const, Expr, Guard, Load, Lookup, const, cost, guard, loads
 from .flatten import merge_axes
 from .index import Axis, Bound, Index
@@ -16,23 +19,24 @@ from .kernel import Block, Place
 from .stage import Operand, Stage
 from .target import Machine
 
+
+class Choose(Protocol):
+    """Decides what is free in the schedule of a stage, for one machine."""
+
+    @property
+    def machine(self) -> Machine: ...
+
+    def __call__(self, signature: Signature) -> Choice: ...
+
+
 DUMMY = Axis(-2, 1)
 """Stands for rows where an output has none: a single dot product per lane."""
-
-LINE_BYTES, CROWDED_BYTES = 64, 1024
-"""Of a cache line; and between columns from which on a window's lines crowd into few sets."""
 
 MOST_TAPS = 225
 """Of a window, 15 x 15, as straight code."""
 
-WINDOW_COLUMNS = 8
-"""Columns of a window's block: enough sums to hide the latency of an addition; a row's weights and an element have registers besides."""
-
 NO_ROW, NO_LANE = Axis(-3, 1), Axis(-4, 1)
 """Stand for rows and lanes where a stage has none."""
-
-COSTLY_EPILOGUE = 12
-"""Primitives per element above which an epilogue runs row by row."""
 
 
 def addresses(expr: Expr) -> list[Load | Lookup]:
@@ -44,6 +48,31 @@ def stride(operand: Operand, axis: int) -> int:
     """Elements between neighbours of the operand along an axis of the stage; 0 where it does not depend on it plainly."""
     found = addresses(operand.inlined())
     return (found[0].map[0].coefficient(axis) or 0) if found else 0
+
+
+def signature_of(
+    tunable: Tunable, stage: Stage, row: Axis, col: Axis | None, lane: Axis, depth: tuple[int, ...], order: Sequence[Axis] = (),
+    packed: bool = False,
+) -> Signature:  # fmt: skip
+    """What the choice for a flat stage depends on, its axes' roles being given; `order` are the reduce axes of a contraction."""
+    read = addresses(stage.operands[0].inlined())[:1] if stage.operands else []
+    value = stage.stores[0].value
+    return Signature(
+        tunable,
+        row.extent,
+        0 if col is None else col.extent,
+        lane.extent,
+        depth,
+        tuple(_step(load.map[0], axis) for load in read for axis in (row, col, *order)),
+        tuple(_step(stage.stores[0].map[0], axis) for axis in (row, col, lane)),
+        cost(*(store.value for store in stage.stores)),
+        packed,
+        stage.operands[0].expr.dtype if stage.operands else value.dtype,
+    )
+
+
+def _step(address: Index, axis: Axis | None) -> int:
+    return 0 if axis is None else address.coefficient(axis.id) or 0
 
 
 def depends(operand: Operand, axis: int) -> bool:
@@ -78,7 +107,7 @@ def classify(stage: Stage) -> str:
 
 def schedule_stage(
     stage: Stage,
-    machine: Machine,
+    choose: Choose,
     constants: frozenset[str],
     row: int | None = None,
     kept: frozenset[int] = frozenset(),
@@ -90,8 +119,8 @@ def schedule_stage(
     weights = stage.operands[1].expr if len(stage.operands) == 2 else None
     packed = isinstance(weights, Load) and weights.buffer in constants
     if rows:
-        return _by_rows(stage, machine, rows, packed)
-    return place_stage(stage, machine, packed, row, fixed=bool(kept) and row is None)
+        return _by_rows(stage, choose, rows, packed)
+    return place_stage(stage, choose, packed, row, fixed=bool(kept) and row is None)
 
 
 def _anchored(stage: Stage) -> Stage:
@@ -111,7 +140,7 @@ def _anchored(stage: Stage) -> Stage:
 
 
 def place_stage(
-    stage: Stage, machine: Machine, packed: bool, row: int | None = None, fixed: bool = False
+    stage: Stage, choose: Choose, packed: bool, row: int | None = None, fixed: bool = False
 ) -> tuple[Stage, Place]:
     """The stage, with a dummy row where it has none, and how it is computed.
 
@@ -119,15 +148,15 @@ def place_stage(
     """
     match stage.anchor:
         case "contraction":
-            return _contraction(stage, machine, packed, row)
+            return _contraction(stage, choose, packed, row)
         case "depthwise" | "pool":
-            return _window(stage, machine, packed, fixed)
+            return _window(stage, choose, packed, fixed)
         case "reduce":
-            return _reduce(stage, machine)
-    return _pointwise(stage, machine)
+            return _reduce(stage)
+    return _pointwise(stage, choose)
 
 
-def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | None) -> tuple[Stage, Place]:
+def _contraction(stage: Stage, choose: Choose, packed: bool, forced: int | None) -> tuple[Stage, Place]:
     if forced is None and _adjacent_in_rows(stage):
         stage, packed = replace(stage, operands=stage.operands[::-1]), False
     a, b = stage.operands
@@ -155,29 +184,25 @@ def _contraction(stage: Stage, machine: Machine, packed: bool, forced: int | Non
     if row is None:
         row = NO_ROW
         stage = replace(stage, axes=(*stage.axes, row))
-    order = reduce_order(stage, None if col is None else col.id, machine)
-    block = choose_block(col.extent if col is not None else 1, lane.extent, machine)
-    costly = sum(cost(s.value) for s in stage.stores) > COSTLY_EPILOGUE
+    order = reduce_order(stage, None if col is None else col.id, choose.machine)
+    depth = tuple(axis.extent for axis in order)
+    signature = signature_of("contraction", stage, row, col, lane, depth, order, packed)
+    choice = choose(signature)
     outer = tuple(axis.id for axis in others if axis is not row)
-    k_order = tuple(axis.id for axis in order)
-    if packed and col is not None and _is_dot(stage, lane, order, machine):
-        block, costly = Block(max(WINDOW_COLUMNS, machine.lanes), 1), False
+    if choice.dot:
         stage = replace(stage, anchor="dot")
         outer = tuple(number for number in outer if depends(a, number))
     return stage, Place(
-        outer, row.id, None if col is None else col.id, lane.id, block, k_order, packed, costly
-    )
-
-
-def _is_dot(stage: Stage, lane: Axis, order: list[Axis], machine: Machine) -> bool:
-    """Whether lanes are better spent on the reduction: few outputs at a position, and more elements of a sum next to each other."""
-    a = stage.operands[0]
-    return (
-        2 * lane.extent <= machine.lanes
-        and a.expr.dtype == "float32"
-        and bool(order)
-        and order[-1].extent >= max(4, 2 * lane.extent)
-        and stride(a, order[-1].id) == 1
+        outer,
+        row.id,
+        None if col is None else col.id,
+        lane.id,
+        Block(choice.mr, choice.nv, choice.unroll),
+        tuple(axis.id for axis in order),
+        packed,
+        choice.row_epilogue,
+        tiles=choice.tiles,
+        signature=signature,
     )
 
 
@@ -217,49 +242,7 @@ def slides(operand: Operand, axis: int) -> bool:
     return any(axis in index.axes and len(index.axes) > 1 for index in operand.map)
 
 
-def choose_block(positions: int, width: int, machine: Machine) -> Block:
-    """The register block with the least time for `positions` x `width` outputs, per step of the reduction.
-
-    A step of a block multiplies mr * nv vectors, loads nv of them and mr scalars (a quarter as vectors where a multiply-add reads a lane);
-    it takes the longest of the pipes' times and of the latency of dependent multiply-adds.
-    """
-    best: tuple[float, int, int] | None = None
-    choice = Block(1, 1)
-    for nv in range(1, 5):
-        for mr in range(1, 15):
-            scalars = mr if machine.a_form == "lane" else 1
-            if mr * nv + nv + scalars > machine.registers:
-                continue
-            total = 0.0
-            for rows, count in _sizes(positions, mr):
-                for vectors, blocks in _vectors(width, nv, machine.lanes):
-                    total += count * blocks * _step_cycles(rows, vectors, machine)
-            key = (total, -mr * nv, nv)
-            if best is None or key < best:
-                best, choice = key, Block(mr, nv)
-    return replace(choice, unroll=8 if machine.a_form == "lane" else 4)
-
-
-def _sizes(extent: int, size: int) -> list[tuple[int, int]]:
-    count, large, most = balanced(extent, size)
-    return [(most, large), (most - 1, count - large)]
-
-
-def _vectors(width: int, nv: int, lanes: int) -> list[tuple[int, int]]:
-    whole, rest = divmod(width, nv * lanes)
-    return [(nv, whole), (ceil(rest / lanes), 1 if rest else 0)]
-
-
-def _step_cycles(mr: int, nv: int, machine: Machine) -> float:
-    if mr == 0:
-        return 0.0
-    multiply = mr * nv / machine.fma_pipes
-    load = (nv + (mr / 4 if machine.a_form == "lane" else mr)) / machine.load_pipes
-    latency = 4.0
-    return max(multiply, load, latency) + 0.02 * (mr + nv)
-
-
-def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[Stage, Place]:
+def _window(stage: Stage, choose: Choose, packed: bool, fixed: bool) -> tuple[Stage, Place]:
     x = stage.operands[0]
     channels = [axis for axis in stage.axes if not slides(x, axis.id) and Index.of(axis) in x.map]
     # Every column of a block takes the same weights: these vary along lanes, rows or outer axes.
@@ -291,16 +274,16 @@ def _window(stage: Stage, machine: Machine, packed: bool, fixed: bool) -> tuple[
         stage = replace(stage, axes=(*stage.axes, row))
     outer = tuple(a.id for a in rows if a is not row)
     width = prod(a.extent for a in stage.reduce if col and any({a.id, col.id} <= i.axes for i in x.map))
-    # Columns apart by a power of two share a few sets of the first-level cache: their lines are used whole before they go.
-    apart = 0 if col is None else 4 * stride(x, col.id)
-    crowded = apart > 0 and apart % CROWDED_BYTES == 0 and 4 * machine.lanes < LINE_BYTES
-    nv = 2 if crowded else 1
-    mr = max(1, min(WINDOW_COLUMNS, (machine.registers - 2) // nv - width))
-    order = tuple(a.id for a in stage.reduce)
-    return stage, Place(outer, row.id, None if col is None else col.id, lane.id, Block(mr, nv), order, packed)
+    depth = prod(a.extent for a in stage.reduce) // width, width
+    tunable: Tunable = "depthwise" if stage.operands[1:] else "pool"
+    signature = signature_of(tunable, stage, row, col, lane, depth, packed=packed)
+    choice = choose(signature)
+    block, order = Block(choice.mr, choice.nv), tuple(a.id for a in stage.reduce)
+    columns = None if col is None else col.id
+    return stage, Place(outer, row.id, columns, lane.id, block, order, packed, signature=signature)
 
 
-def _reduce(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
+def _reduce(stage: Stage) -> tuple[Stage, Place]:
     x = stage.operands[0]
     kept = next((a for a in stage.axes if stride(x, a.id) == 1 and a.extent > 1), None)
     across = next((a for a in stage.reduce if stride(x, a.id) == 1), None)
@@ -324,28 +307,28 @@ def _reduce(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
     return stage, Place((), row.id, None, lane.id, Block(1, 1))
 
 
-def _by_rows(stage: Stage, machine: Machine, rows: tuple[Axis, ...], packed: bool) -> tuple[Stage, Place]:
+def _by_rows(stage: Stage, choose: Choose, rows: tuple[Axis, ...], packed: bool) -> tuple[Stage, Place]:
     """A stage of a row group: the unit fixes all of `rows` but the last, of which it computes a tile."""
     numbers = tuple(axis.id for axis in rows)
     if stage.anchor == "contraction":
         inside = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers[:-1]))
-        inside, place = _contraction(inside, machine, packed, numbers[-1])
+        inside, place = _contraction(inside, choose, packed, numbers[-1])
         return replace(inside, axes=(*rows[:-1], *inside.axes)), replace(place, outer=numbers[:-1])
     within = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers))
     assert stage.anchor in ("reduce", "pointwise"), f"rows of a {stage.anchor} are not computed alone"
-    within, place = _reduce(within, machine) if stage.anchor == "reduce" else _pointwise(within, machine)
+    within, place = _reduce(within) if stage.anchor == "reduce" else _pointwise(within, choose)
     own = tuple(axis for axis in within.axes if axis.id != NO_ROW.id)
     lane = numbers[-1] if place.lane == NO_ROW.id else place.lane
     return replace(within, axes=(*rows, *own)), replace(place, outer=numbers[:-1], row=numbers[-1], lane=lane)
 
 
-def _pointwise(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
+def _pointwise(stage: Stage, choose: Choose) -> tuple[Stage, Place]:
     axes = sorted(stage.axes, key=lambda a: out_stride(stage, a.id))
     if not axes:
         return replace(stage, axes=(NO_ROW,)), Place((), NO_ROW.id, None, NO_ROW.id, Block(1, 1))
     lane, row = axes[0], axes[-1]
-    nv = 2 if cost(*(s.value for s in stage.stores)) <= 8 and machine.registers >= 16 else 1
-    return stage, Place((), row.id, None, lane.id, Block(1, nv))
+    signature = signature_of("pointwise", stage, row, None, lane, ())
+    return stage, Place((), row.id, None, lane.id, Block(1, choose(signature).nv), signature=signature)
 
 
 def in_place(operand: Operand) -> bool:

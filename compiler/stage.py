@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .expr import Expr, Load, Lookup, loads, substitute, text
 from .graph import Type
 from .index import Axis, Map
+
+if TYPE_CHECKING:
+    from .choice import Signature
 
 Combine = Literal["sum", "max", "min"]
 Role = Literal["input", "output", "weight", "arena", "ring", "panel"]
@@ -30,6 +34,10 @@ class Operand:
 
     def inlined(self) -> Expr:
         """The operand over the stage's own axes."""
+        return self._inlined
+
+    @cached_property
+    def _inlined(self) -> Expr:
         return substitute(
             self.expr, {axis.id: index for axis, index in zip(self.axes, self.map, strict=True)}
         )
@@ -73,7 +81,11 @@ class Stage:
 
     def loads(self) -> list[Load | Lookup]:
         """Every Load of the stage."""
-        return loads(*self.exprs())
+        return [*self._loads]
+
+    @cached_property
+    def _loads(self) -> tuple[Load | Lookup, ...]:
+        return tuple(loads(*self.exprs()))
 
     def __str__(self) -> str:
         axes = " ".join(f"{a}:{a.extent}" for a in self.axes)
@@ -121,6 +133,8 @@ class Group:
     """Values that only live inside the group, with their types."""
     rows: tuple[Axis, ...] = ()
     """Axes that all stages share, outermost first, where they are computed together row by row."""
+    signature: Signature | None = None
+    """Of a convolution that could be transformed by Winograd's algorithm, or is."""
 
     @property
     def root(self) -> Stage:

@@ -15,11 +15,13 @@ from math import ceil, prod
 
 import numpy as np
 
+from .choice import Signature
 from .expr import NOTHING, Acc, Const, Expr, Guard, Load, const, cost, guard, op, rewrite, substitute
 from .fusion import Fused
 from .graph import Graph, Type
 from .index import Axis, Bound, Index
 from .schedule import NO_ROW
+from .schedule_table import ScheduleTable
 from .stage import Decision, Group, Operand, Stage, Store
 from .target import Machine, Target
 
@@ -63,13 +65,18 @@ class _Convolution:
     channels: Axis
 
 
-def form_winograd(graph: Graph, fused: Fused, target: Target) -> Fused:
-    """`fused` with the groups of 3x3 convolutions that gain by it as row groups of three stages."""
+def form_winograd(graph: Graph, fused: Fused, target: Target, table: ScheduleTable) -> Fused:
+    """`fused` with the groups of 3x3 convolutions that gain by it, or that `table` names, as row groups of three stages."""
     constants = {**graph.constants, **fused.constants}
     groups, ledger, extra = list(fused.groups), list(fused.ledger), dict(fused.constants)
     for number, group in enumerate(fused.groups):
         conv = _convolution(group, graph, constants)
-        if conv is None or not _pays(conv, target.machine):
+        if conv is None:
+            continue
+        signature = _signature(conv)
+        chosen = table.choice(signature)
+        group = groups[number] = replace(group, signature=signature)
+        if not (_pays(conv, target.machine) if chosen is None else chosen.winograd):
             continue
         name = f"{conv.weights}/winograd"
         extra[name] = transformed(constants[conv.weights])
@@ -121,6 +128,14 @@ def _convolution(group: Group, graph: Graph, constants: Mapping[str, np.ndarray]
     return _Convolution(stage, kernel.buffer, n, outputs, y, x, channels)
 
 
+def _signature(conv: _Convolution) -> Signature:
+    """What it depends on whether the convolution is transformed; layouts are still to come."""
+    depth = (conv.channels.extent, KERNEL, KERNEL)
+    epilogue = cost(*(store.value for store in conv.stage.stores))
+    rows, cols, outputs = conv.rows.extent, conv.cols.extent, conv.outputs.extent
+    return Signature("winograd", rows, cols, outputs, depth, (), (), epilogue, True, "float32")
+
+
 def _tiles(conv: _Convolution) -> tuple[int, int]:
     return ceil(conv.rows.extent / OUT), ceil(conv.cols.extent / OUT)
 
@@ -163,7 +178,14 @@ def _row_group(group: Group, conv: _Convolution, kernels: str) -> Group:
     )  # fmt: skip
     back = Stage("pointwise", (n, ty, tx, oc), (), "sum", (), None, _stores(conv, after, n, ty, tx, oc))
     rows = tuple(axis for axis in (n, ty) if axis.extent > 1) or (NO_ROW,)
-    return Group((there, product, back), group.nodes, group.ops, ((before, inputs), (after, sums)), rows)
+    return Group(
+        (there, product, back),
+        group.nodes,
+        group.ops,
+        ((before, inputs), (after, sums)),
+        rows,
+        group.signature,
+    )
 
 
 def _plain(buffer: str, axes: tuple[Axis, ...]) -> Operand:

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ typedef struct {
 typedef struct {
     counter opened[MAX_COUNTERS];
     size_t count;
+    bool has[N_EVENTS];
 } counters;
 
 static void close_all(counters *c) {
@@ -38,7 +40,9 @@ static void close_all(counters *c) {
     c->count = 0;
 }
 
-/* Opens every event on one thread; 0 or the errno. */
+static int is_absent(int error) { return error == ENOENT || error == EOPNOTSUPP; }
+
+/* Opens on one thread the events that its CPU has; 0 or the errno. */
 static int open_on_thread(counters *c, pid_t thread) {
     for (int event = 0; event < N_EVENTS; event++) {
         if (c->count == MAX_COUNTERS) return E2BIG;
@@ -52,8 +56,10 @@ static int open_on_thread(counters *c, pid_t thread) {
             .read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
         };
         int file = (int)syscall(SYS_perf_event_open, &attributes, thread, -1, -1, PERF_FLAG_FD_CLOEXEC);
+        if (file < 0 && is_absent(errno)) continue;
         if (file < 0) return errno;
         c->opened[c->count++] = (counter){file, event};
+        c->has[event] = true;
     }
     return 0;
 }
@@ -66,6 +72,7 @@ static int open_all(counters *c) {
     for (struct dirent *task; !error && (task = readdir(tasks));)
         if (task->d_name[0] != '.') error = open_on_thread(c, (pid_t)strtol(task->d_name, NULL, 10));
     closedir(tasks);
+    if (!error && !c->count) error = ENOENT;
     if (error) close_all(c);
     return error;
 }
@@ -84,6 +91,18 @@ static void read_all(const counters *c, uint64_t totals[N_EVENTS]) {
         double share = (double)seen.enabled_ns / (double)seen.running_ns;
         totals[c->opened[i].event] += (uint64_t)((double)seen.value * share);
     }
+}
+
+static void report_counts(const counters *c, const uint64_t totals[N_EVENTS]) {
+    const char *names[N_EVENTS];
+    uint64_t values[N_EVENTS];
+    size_t count = 0;
+    for (int event = 0; event < N_EVENTS; event++) {
+        if (!c->has[event]) continue;
+        names[count] = event_names[event];
+        values[count++] = totals[event];
+    }
+    field_counts("counts", names, values, count);
 }
 
 static int64_t run_for_a_visit(const options *o, const variant *v) {
@@ -128,7 +147,7 @@ void count_events(const options *o, const variant *variants, size_t count) {
         read_all(&c, totals);
         close_all(&c);
         field_integer("runs", runs);
-        field_counts("counts", event_names, totals, N_EVENTS);
+        report_counts(&c, totals);
         field_null("reason");
         line_end();
     }

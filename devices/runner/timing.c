@@ -5,7 +5,10 @@
 
 #include <stdlib.h>
 
-enum { MAX_SAMPLES = 100000 }; /* a visit; a bound on memory and on the length of a line */
+enum {
+    MAX_SAMPLES = 100000, /* a visit; a bound on memory and on the length of a line */
+    PROFILED_VISIT = 10,  /* runs */
+};
 
 static size_t visit(const options *o, const variant *v, uint64_t *samples) {
     run_once(v); /* its data is back in the caches, its threads are awake */
@@ -53,24 +56,29 @@ static void record_step(fk_call *call, int64_t thread, int64_t step) {
     profiled.last_ns = now;
 }
 
+static void profile_visit(const variant *v, size_t runs) {
+    size_t n_steps = v->model->n_steps;
+    uint64_t *steps = calloc(runs * n_steps + 1, sizeof *steps);
+    if (!steps) fail("memory", "%zu profiled runs of %zu steps do not fit into memory", runs, n_steps);
+    run_once(v);
+    for (size_t run = 0; run < runs; run++) {
+        fk_call call = v->call;
+        call.tick = record_step;
+        profiled.step_ns = steps + run * n_steps;
+        profiled.last_ns = now_ns();
+        fk_crew_run(v->crew, &call, v->model->profile);
+    }
+    line_begin("steps");
+    field_text("symbol", v->model->symbol);
+    field_table("ns", steps, runs, n_steps);
+    line_end();
+    free(steps);
+}
+
 void profile_steps(const options *o, const variant *variants, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        const variant *v = &variants[i];
-        size_t n_steps = v->model->n_steps, runs = (size_t)o->profile;
-        uint64_t *steps = calloc(runs * n_steps + 1, sizeof *steps);
-        if (!steps) fail("memory", "%zu profiled runs of %zu steps do not fit into memory", runs, n_steps);
-        run_once(v);
-        for (size_t run = 0; run < runs; run++) {
-            fk_call call = v->call;
-            call.tick = record_step;
-            profiled.step_ns = steps + run * n_steps;
-            profiled.last_ns = now_ns();
-            fk_crew_run(v->crew, &call, v->model->profile);
-        }
-        line_begin("steps");
-        field_text("symbol", v->model->symbol);
-        field_table("ns", steps, runs, n_steps);
-        line_end();
-        free(steps);
+    for (int64_t done = 0, round = 0; done < o->profile; done += PROFILED_VISIT, round++) {
+        int64_t rest = o->profile - done;
+        for (size_t i = 0; i < count; i++)
+            profile_visit(&variants[round % 2 ? count - 1 - i : i], (size_t)(rest < PROFILED_VISIT ? rest : PROFILED_VISIT));
     }
 }

@@ -8,7 +8,8 @@
  * slows down does so for all of them alike. Prints one "samples" line a visit. */
 void time_rounds(const options *o, const variant *variants, size_t count);
 
-/* Prints one "steps" line a variant: the time of each step in each of o->profile runs. */
+/* Times each step in each of o->profile runs, a few runs at a visit and the variants in turn as above. Prints one "steps"
+ * line a visit. */
 void profile_steps(const options *o, const variant *variants, size_t count);
 
 #endif

@@ -1,0 +1,103 @@
+"""The choice that arithmetic makes, over the `Machine` table, where no schedule table names another."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from .anchors.region import balanced
+from .choice import Choice, Signature, block_registers, may_be_dot
+from .target import Machine
+
+WINDOW_COLUMNS = 8
+"""Columns of a window's block: enough sums to hide the latency of an addition; a row's weights and an element have registers besides."""
+
+COSTLY_EPILOGUE = 12
+"""Primitives per element above which an epilogue runs row by row."""
+
+LINE_BYTES, CROWDED_BYTES = 64, 1024
+"""Of a cache line; and between columns from which on a window's lines crowd into few sets."""
+
+
+def analytic_choice(signature: Signature, machine: Machine) -> Choice:
+    """The choice by counting cycles; of Winograd, `winograd.py` decides itself."""
+    match signature.tunable:
+        case "contraction":
+            return dot_choice(machine) if _is_dot(signature, machine) else block_choice(signature, machine)
+        case "depthwise" | "pool":
+            return _window(signature, machine)
+        case "pointwise":
+            return Choice(nv=2 if signature.epilogue <= 8 and machine.registers >= 16 else 1)
+        case "winograd":
+            raise AssertionError("Winograd's cycles are counted over the convolution, not over a stage")
+
+
+def block_choice(signature: Signature, machine: Machine) -> Choice:
+    """A contraction with lanes along its outputs."""
+    mr, nv = ranked_blocks(signature, machine)[0]
+    unroll = 8 if machine.a_form == "lane" else 4
+    return Choice(mr, nv, unroll, row_epilogue=signature.epilogue > COSTLY_EPILOGUE)
+
+
+def dot_choice(machine: Machine) -> Choice:
+    """A contraction with lanes along its reduction."""
+    return Choice(max(WINDOW_COLUMNS, machine.lanes), dot=True)
+
+
+def _is_dot(signature: Signature, machine: Machine) -> bool:
+    """Whether lanes are better spent on the reduction: few outputs at a position, and more elements of a sum next to each other."""
+    return (
+        may_be_dot(signature)
+        and 2 * signature.lanes <= machine.lanes
+        and signature.depth[-1] >= max(4, 2 * signature.lanes)
+    )
+
+
+def ranked_blocks(signature: Signature, machine: Machine) -> list[tuple[int, int]]:
+    """Register blocks (columns, vectors) of a contraction, those with the least predicted time first, of equals the larger."""
+    blocks = [
+        (mr, nv)
+        for nv in range(1, 5)
+        for mr in range(1, 15)
+        if block_registers(mr, nv, machine) <= machine.registers
+    ]
+    return sorted(blocks, key=lambda b: (block_cycles(b[0], b[1], signature, machine), -b[0] * b[1], b[1]))
+
+
+def block_cycles(mr: int, nv: int, signature: Signature, machine: Machine) -> float:
+    """Predicted cycles of a step of a contraction's reduction, for all columns and lanes.
+
+    A step of a block multiplies mr * nv vectors, loads nv of them and mr scalars (a quarter as vectors where a multiply-add reads a lane);
+    it takes the longest of the pipes' times and of the latency of dependent multiply-adds.
+    """
+    total = 0.0
+    for rows, count in _sizes(max(1, signature.columns), mr):
+        for vectors, blocks in _vectors(signature.lanes, nv, machine.lanes):
+            total += count * blocks * _step_cycles(rows, vectors, machine)
+    return total
+
+
+def _sizes(extent: int, size: int) -> list[tuple[int, int]]:
+    count, large, most = balanced(extent, size)
+    return [(most, large), (most - 1, count - large)]
+
+
+def _vectors(width: int, nv: int, lanes: int) -> list[tuple[int, int]]:
+    whole, rest = divmod(width, nv * lanes)
+    return [(nv, whole), (ceil(rest / lanes), 1 if rest else 0)]
+
+
+def _step_cycles(mr: int, nv: int, machine: Machine) -> float:
+    if mr == 0:
+        return 0.0
+    multiply = mr * nv / machine.fma_pipes
+    load = (nv + (mr / 4 if machine.a_form == "lane" else mr)) / machine.load_pipes
+    latency = 4.0
+    return max(multiply, load, latency) + 0.02 * (mr + nv)
+
+
+def _window(signature: Signature, machine: Machine) -> Choice:
+    # Columns apart by a power of two share a few sets of the first-level cache: their lines are used whole before they go.
+    apart = 4 * signature.reads[1]
+    crowded = apart > 0 and apart % CROWDED_BYTES == 0 and 4 * machine.lanes < LINE_BYTES
+    nv = 2 if crowded else 1
+    return Choice(max(1, min(WINDOW_COLUMNS, (machine.registers - 2) // nv - signature.depth[1])), nv)
