@@ -1,6 +1,6 @@
 """Devices: an inventory in, places to run programs out. Knows nothing of ONNX or LLVM."""
 
-from .device import Completed, Device, DeviceError, Facts, Kind
+from .device import Completed, Device, DeviceError, Facts, Kind, Lock
 from .inventory import DeviceEntry, Inventory, load_inventory
 from .open_device import open_device
 
@@ -12,6 +12,7 @@ __all__ = [
     "Facts",
     "Inventory",
     "Kind",
+    "Lock",
     "load_inventory",
     "open_device",
 ]

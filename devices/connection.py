@@ -7,23 +7,33 @@ words where SFTP has only "Failure".
 from __future__ import annotations
 
 import logging
+import math
 import shlex
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import paramiko
 
 from .device import DeviceError
-from .inventory import SshEntry
-from .socket_to import DEAD_AFTER_S, socket_to
-from .trust import HostKey, changed_key, host_id, not_ssh, unknown_key
+from .entry import SshEntry
+from .login import log_in
+from .printable import printable_lines
+from .socket_to import DEAD_AFTER_S
+from .trust import host_id
 
 # Paramiko's thread logs with a traceback what we report in a sentence.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _CHUNK_BYTES = 1 << 16
+# Of the answers of fusekit's own scripts.
+_ANSWER_BYTES = 1 << 20
+# Beyond an answer: what is under way in the channel's window when its limit is passed.
+_UNDER_WAY_BYTES = 8 << 20
+# A session that has just ended may still count against the server's MaxSessions.
+_SESSION_PAUSES_S = (0.1, 0.3, 0.9)
 
 
 @dataclass(frozen=True)
@@ -36,44 +46,53 @@ class Answer:
 
     @property
     def text(self) -> str:
-        return self.stdout.decode(errors="replace")
+        """What it wrote to stdout, safe to print."""
+        return printable_lines(self.stdout)
 
     @property
     def complaint(self) -> str:
-        return self.stderr.decode(errors="replace").strip()
-
-
-class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
-    def __init__(self, entry: SshEntry) -> None:
-        self._entry = entry
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        raise unknown_key(self._entry, HostKey.of(key))
+        """What it wrote to stderr, safe to print."""
+        return printable_lines(self.stderr).strip()
 
 
 class Connection:
-    """A logged-in connection to the device of an entry."""
+    """A logged-in connection to the device of an entry; `carries_others` for that to a jump host."""
 
-    def __init__(self, entry: SshEntry, known_hosts: Path) -> None:
+    def __init__(self, entry: SshEntry, *, carries_others: bool = False) -> None:
         self._entry = entry
-        self._client, self._transport = _log_in(entry, known_hosts)
+        self._client, self._link = log_in(entry)
+        transport = self._client.get_transport()
+        assert transport is not None
+        self._transport = transport
+        self._silent = ""
+        self._closing = threading.Event()
+        if carries_others:
+            self._link.allow(math.inf)
+        threading.Thread(target=self._stay_in_touch, daemon=True).start()
 
     @property
     def alive(self) -> bool:
         return self._transport.is_active()
 
     def execute(
-        self, script: str, *, limit_s: float, stdin: bytes = b"", limit_bytes: int = 1 << 26
+        self,
+        script: str,
+        *,
+        limit_s: float,
+        stdin: bytes = b"",
+        stdin_stays_open: bool = False,
+        limit_bytes: int = _ANSWER_BYTES,
     ) -> Answer:
         """Run a shell script there and wait for its end.
 
         Kind "timeout" `limit_s` after all of `stdin` is sent (the connection is closed, the script may still run
-        there), "lost" when the connection ends or no `stdin` is taken for a while, "too_large" when stdout passes
-        `limit_bytes`.
+        there), "lost" when the connection ends or the other side falls silent, "too_large" when it writes more than
+        `limit_bytes`. With `stdin_stays_open` the script sees the end of its stdin only when the connection ends.
         """
+        self._link.allow(limit_bytes + _UNDER_WAY_BYTES)
         channel = self._start(script)
         try:
-            self._send(channel, stdin)
+            self._send(channel, stdin, stdin_stays_open)
             answer = self._collect(channel, limit_s, limit_bytes)
         finally:
             channel.close()
@@ -81,33 +100,44 @@ class Connection:
             raise self._lost("the session ended without a result")
         return answer
 
+    def open_channel(self, host: str, port: int, timeout_s: float) -> paramiko.Channel:
+        """Open a channel to another machine from there; raises what paramiko does."""
+        channel = self._transport.open_channel(
+            "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=timeout_s
+        )
+        return channel
+
     def close(self) -> None:
+        self._closing.set()
         self._client.close()
 
     def _start(self, script: str) -> paramiko.Channel:
-        # Paramiko waits for the answer to an exec request without limit; closing the transport ends the wait.
-        watchdog = threading.Timer(DEAD_AFTER_S, self._transport.close)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            channel = self._transport.open_session(timeout=DEAD_AFTER_S)
-            channel.exec_command(f"sh -c {shlex.quote(script)}")
-            return channel
-        except paramiko.ChannelException as error:
-            raise DeviceError(
-                "failed", f"{self._entry.name} refuses to run a command: {error.text}"
-            ) from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise self._lost(str(error)) from error
-        finally:
-            watchdog.cancel()
+        for pause_s in (*_SESSION_PAUSES_S, None):
+            try:
+                # Paramiko waits for the answer to an exec request without limit.
+                with self._end_silence():
+                    channel = self._transport.open_session(timeout=DEAD_AFTER_S)
+                    channel.exec_command(f"sh -c {shlex.quote(script)}")
+                    return channel
+            except paramiko.ChannelException as error:
+                if pause_s is None:
+                    raise DeviceError(
+                        "failed",
+                        f"{self._entry.name} refuses to run a command ({error.text}): set `MaxSessions` in its sshd_config "
+                        f"to 1 or more (tried {len(_SESSION_PAUSES_S) + 1} times)",
+                    ) from error
+                time.sleep(pause_s)
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                raise self._lost(str(error)) from error
+        raise AssertionError("the last pause is None")
 
-    def _send(self, channel: paramiko.Channel, stdin: bytes) -> None:
+    def _send(self, channel: paramiko.Channel, stdin: bytes, stays_open: bool) -> None:
         channel.settimeout(DEAD_AFTER_S)
         try:
             for start in range(0, len(stdin), _CHUNK_BYTES):
                 channel.sendall(stdin[start : start + _CHUNK_BYTES])
-            channel.shutdown_write()
+            if not stays_open:
+                channel.shutdown_write()
         except TimeoutError as error:
             self._transport.close()
             raise self._lost(f"it took no data for {DEAD_AFTER_S} s") from error
@@ -127,7 +157,7 @@ class Connection:
             elif channel.recv_stderr_ready():
                 stderr += channel.recv_stderr(_CHUNK_BYTES)
             elif closed:
-                return Answer(channel.exit_status, bytes(stdout), bytes(stderr))
+                break
             else:
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, 0.02)
@@ -137,93 +167,43 @@ class Connection:
                 continue
             pause_s = 0.001
             if len(stdout) + len(stderr) > limit_bytes:
-                raise DeviceError("too_large", f"{self._entry.name} wrote more than {limit_bytes} bytes")
+                raise self._too_large(limit_bytes)
+        if self._link.exhausted:
+            raise self._too_large(limit_bytes)
+        return Answer(channel.exit_status, bytes(stdout), bytes(stderr))
+
+    def _stay_in_touch(self) -> None:
+        """Ask for an answer now and then: the kernel of a machine acknowledges what its frozen server never reads."""
+        while self.alive and not self._closing.wait(DEAD_AFTER_S / 2):
+            try:
+                with self._end_silence():
+                    self._transport.global_request("keepalive@openssh.com", wait=True)
+            except (paramiko.SSHException, EOFError, OSError):
+                return
+
+    @contextmanager
+    def _end_silence(self) -> Iterator[None]:
+        """Close the connection if what is done inside takes too long."""
+        watchdog = threading.Timer(DEAD_AFTER_S, self._give_up)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+
+    def _give_up(self) -> None:
+        self._silent = f"it did not answer for {DEAD_AFTER_S} s"
+        self._transport.close()
+
+    def _too_large(self, limit_bytes: int) -> DeviceError:
+        return DeviceError("too_large", f"{self._entry.name} wrote more than {limit_bytes} bytes")
 
     def _lost(self, why: str) -> DeviceError:
-        detail = f" ({why})" if why else ""
+        detail = self._silent or why
+        detail = f" ({detail})" if detail else ""
         return DeviceError(
             "lost",
             f"the connection to {self._entry.name} ({host_id(self._entry)}) was cut{detail}: check its power and network "
             "and type the command again; what was half sent is removed then",
         )
-
-
-def _log_in(entry: SshEntry, known_hosts: Path) -> tuple[paramiko.SSHClient, paramiko.Transport]:
-    key = _load_key(entry)
-    client = paramiko.SSHClient()
-    if known_hosts.exists():
-        client.load_host_keys(str(known_hosts))
-    client.set_missing_host_key_policy(_RefuseUnknown(entry))
-    link = socket_to(entry)
-    try:
-        client.connect(
-            entry.host,
-            entry.port,
-            username=entry.user,
-            pkey=key,
-            sock=link,
-            timeout=entry.connect_timeout_s,
-            banner_timeout=entry.connect_timeout_s,
-            auth_timeout=entry.connect_timeout_s,
-            allow_agent=entry.agent if entry.agent is not None else key is None,
-            look_for_keys=key is None,
-        )
-        transport = client.get_transport()
-        assert transport is not None
-        link.settimeout(None)
-        transport.set_keepalive(DEAD_AFTER_S // 2)
-        return client, transport
-    except BaseException as error:
-        client.close()
-        link.close()
-        raise _explained(entry, error) from error
-
-
-def _explained(entry: SshEntry, error: BaseException) -> BaseException:
-    match error:
-        case paramiko.BadHostKeyException():
-            return changed_key(entry, HostKey.of(error.key), HostKey.of(error.expected_key))
-        case paramiko.AuthenticationException():
-            return _refused(entry)
-        case paramiko.SSHException() if "No authentication methods" in str(error):
-            return _refused(entry)
-        case DeviceError():
-            return error
-        case paramiko.SSHException() | EOFError() | OSError():
-            return not_ssh(entry, error)
-        case _:
-            return error
-
-
-def _refused(entry: SshEntry) -> DeviceError:
-    tried = f"the key {entry.key}" if entry.key else "the keys of ~/.ssh and of the agent"
-    option = f"-i {entry.key}.pub " if entry.key else ""
-    port = "" if entry.port == 22 else f"-p {entry.port} "
-    return DeviceError(
-        "auth",
-        f"{entry.name} refuses {tried} for the user {entry.user}: type `ssh-copy-id {option}{port}{entry.user}@"
-        f"{entry.host}`, or correct `user` and `key` of {entry.name} in the inventory",
-    )
-
-
-def _load_key(entry: SshEntry) -> paramiko.PKey | None:
-    if entry.key is None:
-        return None
-    try:
-        return paramiko.PKey.from_path(entry.key)
-    except FileNotFoundError as error:
-        raise DeviceError(
-            "auth",
-            f"the key of {entry.name}, {entry.key}, does not exist: correct `key` in the inventory, or make one with "
-            f"`ssh-keygen -t ed25519 -f {entry.key}`",
-        ) from error
-    except (paramiko.PasswordRequiredException, TypeError) as error:
-        raise DeviceError(
-            "auth",
-            f"the key of {entry.name}, {entry.key}, has a passphrase: type `ssh-add {entry.key}`, and in the inventory "
-            "give `agent: true` in the place of `key`",
-        ) from error
-    except (paramiko.SSHException, ValueError, OSError) as error:
-        raise DeviceError(
-            "auth", f"the key of {entry.name}, {entry.key}, is no private key that can be read: {error}"
-        ) from error

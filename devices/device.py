@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from ..errors import UserError
+from .printable import printable
 
 Transport = Literal["local", "ssh", "emulated"]
 
@@ -25,8 +27,14 @@ Kind = Literal[
     "corrupt",  # what arrived is not what was sent
     "isa",  # the program is for another architecture or CPU
     "crash",  # the program died of a signal
+    "busy",  # somebody else holds the device's lock
     "failed",  # anything else that the device answered with an error
 ]
+
+
+# A session's raw samples are a few megabytes.
+OUTPUT_BYTES = 1 << 26
+"""What a program may write at most before it is ended."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +47,27 @@ class Completed:
 
 
 class DeviceError(UserError):
-    """A device said no: `kind` for programs, the text for people.
+    """A device said no: `kind` for programs, the text for people, safe to print whatever the device put into it.
 
     `completed` holds what the program had written before it died (exit code 128 + signal), where there was one.
+    `passing` is set where nothing was done and the same may work a moment later.
     """
 
-    def __init__(self, kind: Kind, message: str, *, completed: Completed | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, kind: Kind, message: str, *, completed: Completed | None = None, passing: bool = False
+    ) -> None:
+        super().__init__(printable(message))
         self.kind: Kind = kind
         self.completed = completed
+        self.passing = passing
+
+
+@dataclass(frozen=True)
+class Cache:
+    """One cache of a CPU: "L1d", "L2", "L3"."""
+
+    name: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,28 @@ class Facts:
     throttled: str | None
     """The Raspberry Pi firmware's throttle bits, hexadecimal: "0" is none since boot."""
     load1: float | None
+    governors: tuple[str, ...] = ()
+    """The distinct governors of all CPUs; `governor` is CPU 0's."""
+    caches: tuple[Cache, ...] = ()
+    """Those of CPU 0 that hold data, nearest first."""
+    available_bytes: int | None = None
+    """Memory that a program could still have."""
+    swap_used_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    """Where fusekit's folder is, or would be."""
+    userland_bits: int | None = None
+    """32 where the system's own programs are 32-bit ones, whatever the kernel is."""
+    perf_event_paranoid: int | None = None
+    """The kernel's limit on performance counters: up to 2, a program may count its own work."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Who has a device for themselves: since how many seconds, and for how many more at most."""
+
+    owner: str
+    held_s: float
+    left_s: float
 
 
 class Device(Protocol):
@@ -107,7 +149,7 @@ class Device(Protocol):
         """Run a program in `cwd`, end it on the device after `timeout_s` seconds, and return what it wrote.
 
         `argv[0]` is "./NAME" for a program of `cwd`. A run past its limit raises kind "timeout", a death by signal
-        kind "crash".
+        kind "crash", more than OUTPUT_BYTES of output "too_large". It is never run a second time by itself.
         """
         ...
 
@@ -117,8 +159,27 @@ class Device(Protocol):
 
     def probe(self) -> Facts: ...
 
+    def lock(self, owner: str, *, for_s: float, wait_s: float = 0) -> AbstractContextManager[None]:
+        """Have the device for oneself inside the `with`; kind "busy" where another still has it after `wait_s` seconds.
+
+        The lock ends by itself after `for_s` seconds of the device's own time. `owner` is for people: see
+        `client.signature`. It is not reentrant.
+        """
+        ...
+
+    def locked(self) -> Lock | None:
+        """Return the lock that holds now."""
+        ...
+
+    def unlock(self) -> Lock | None:
+        """Remove the lock whoever holds it, and return it if it held."""
+        ...
+
     def clean(self) -> int:
-        """Remove everything that `put` ever left there and return the number of files removed."""
+        """Remove everything that `put` ever left there and return the number of files removed.
+
+        Kind "busy" while another holds the lock.
+        """
         ...
 
     def close(self) -> None: ...

@@ -41,3 +41,10 @@ def timed_out(device: str, program: str, timeout_s: float, done: Completed | Non
         f"{program} on {device} was still running after {timeout_s:g} s and was ended",
         completed=done,
     )
+
+
+def too_much(device: str, program: str, limit_bytes: int) -> DeviceError:
+    """Describe a program that was ended because it wrote too much."""
+    return DeviceError(
+        "too_large", f"{program} on {device} wrote more than {limit_bytes} bytes and was ended"
+    )

@@ -8,19 +8,25 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Final, Self
 
-from .device import Completed, DeviceError, Facts, Transport
-from .ending import check_ending, timed_out
+from .child import run_child
+from .client import is_running
+from .complaint import complaint_error
+from .device import OUTPUT_BYTES, Completed, DeviceError, Facts, Lock, Transport
+from .ending import check_ending, timed_out, too_much
 from .file_set import FileSet
-from .probe import PROBE_SCRIPT, parse_probe
+from .lock import LockFile
+from .probe import parse_probe, probe_script
 
+_SCRIPT_S = 20.0
 _RUN_FOLDER = re.compile(r"[0-9a-f]{16}(\.[0-9]+\.part)?")
 
 
@@ -34,6 +40,7 @@ class LocalDevice:
         self.name: Final = name
         self.target: Final = target
         self._runs = folder / "runs"
+        self._lock_file = LockFile(name, quote(str(folder)), self._ask)
 
     def put(self, files: Mapping[str, bytes]) -> str:
         wanted = FileSet.of(files)
@@ -60,31 +67,16 @@ class LocalDevice:
 
     def run(self, argv: Sequence[str], *, cwd: str, timeout_s: float) -> Completed:
         program = argv[0]
-        command = self._command(argv, Path(cwd))
         start = time.monotonic()
         try:
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+            ended = run_child(self._command(argv, Path(cwd)), Path(cwd), timeout_s, OUTPUT_BYTES)
         except OSError as error:
             raise self._start_error(program, cwd, error) from error
-        with process:
-            try:
-                stdout, stderr = process.communicate(timeout=timeout_s)
-            except subprocess.TimeoutExpired:
-                _kill_group(process)
-                partial = Completed(128 + signal.SIGKILL, *_last_words(process))
-                raise timed_out(self.name, program, timeout_s, partial) from None
-            except BaseException:
-                _kill_group(process)
-                raise
-        code = process.returncode if process.returncode >= 0 else 128 - process.returncode
-        done = Completed(code, stdout, stderr)
+        done = Completed(ended.exit_code, ended.stdout, ended.stderr)
+        if ended.why == "time":
+            raise timed_out(self.name, program, timeout_s, done)
+        if ended.why == "output":
+            raise too_much(self.name, program, OUTPUT_BYTES)
         return check_ending(self.name, program, done, time.monotonic() - start, timeout_s)
 
     def get(self, path: str, limit_bytes: int) -> bytes:
@@ -100,14 +92,31 @@ class LocalDevice:
         return content
 
     def probe(self) -> Facts:
-        done = subprocess.run(["sh", "-c", PROBE_SCRIPT], capture_output=True, timeout=20, check=False)
+        done = subprocess.run(
+            ["sh", "-c", probe_script(quote(str(self._runs)))], capture_output=True, timeout=20, check=False
+        )
         return parse_probe(done.stdout.decode(errors="replace"))
 
+    def lock(self, owner: str, *, for_s: float, wait_s: float = 0) -> AbstractContextManager[None]:
+        return self._lock_file.hold(owner, for_s, wait_s)
+
+    def locked(self) -> Lock | None:
+        return self._lock_file.look()
+
+    def unlock(self) -> Lock | None:
+        return self._lock_file.force()
+
     def clean(self) -> int:
+        self._lock_file.refuse_if_held()
         removed = 0
         for run in self._run_folders():
+            if run.is_symlink():
+                run.unlink()
+                continue
             removed += sum(1 for path in run.rglob("*") if not path.is_dir())
             shutil.rmtree(run)
+        for lock in self._runs.parent.glob("lock*"):
+            lock.unlink()
         for folder in (self._runs, self._runs.parent):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -124,6 +133,15 @@ class LocalDevice:
     ) -> None:
         self.close()
 
+    def _ask(self, script: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", f"export LC_ALL=C\n{script}"], capture_output=True, timeout=_SCRIPT_S, check=False
+        )
+        if done.returncode != 0:
+            complaint = done.stderr.decode(errors="replace").strip()
+            raise complaint_error(self.name, str(self._runs.parent), complaint, done.returncode)
+        return done.stdout.decode(errors="replace")
+
     def _command(self, argv: Sequence[str], cwd: Path) -> list[str]:
         """Return the command line that runs `argv` here."""
         # Popen looks a relative program up from this process's folder before it enters cwd.
@@ -136,7 +154,7 @@ class LocalDevice:
 
     def _remove_abandoned(self) -> None:
         for folder in self._run_folders():
-            if folder.suffix != ".part" or _is_running(int(folder.suffixes[0][1:])):
+            if folder.suffix != ".part" or is_running(int(folder.suffixes[0][1:])):
                 continue
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -163,44 +181,23 @@ class LocalDevice:
 
 def _holds(folder: Path, wanted: FileSet) -> bool:
     """Whether a folder has every wanted file with the wanted content; it may have more, such as outputs."""
+    if folder.is_symlink():
+        return False
     for name, sha256 in wanted.sha256.items():
         path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        if path.is_symlink() or not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             return False
     return True
 
 
 def _replace_folder(part: Path, final: Path) -> None:
     """Rename `part` to `final`, in the place of a damaged folder; one that appears meanwhile has the same content."""
-    if final.exists():
+    if final.is_symlink():
+        final.unlink()
+    elif final.exists():
         shutil.rmtree(final)
     try:
         part.rename(final)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    """Return what an ended program had written; a child that left its group may hold the pipes open."""
-    try:
-        return process.communicate(timeout=5)
-    except subprocess.TimeoutExpired as error:
-        return error.stdout or b"", error.stderr or b""
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return

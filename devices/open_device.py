@@ -10,7 +10,6 @@ from .emulated import EmulatedDevice
 from .inventory import DeviceEntry, EmulatedEntry, LocalEntry, SshEntry
 from .local import LocalDevice
 from .ssh import SshDevice
-from .trust import known_hosts_path
 
 
 def open_device(entry: DeviceEntry) -> Device:
@@ -24,6 +23,6 @@ def open_device(entry: DeviceEntry) -> Device:
         case EmulatedEntry():
             return EmulatedDevice(entry.name, entry.target, cache_dir() / "devices" / entry.name)
         case SshEntry():
-            return SshDevice(entry, known_hosts_path(entry))
+            return SshDevice(entry)
         case _:
             assert_never(entry)

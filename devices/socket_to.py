@@ -6,6 +6,7 @@ import socket
 
 from .device import DeviceError
 from .inventory import SshEntry
+from .trust import not_ssh
 
 # A pulled cable is noticed after this long, whether or not data is on its way.
 DEAD_AFTER_S = 20
@@ -28,6 +29,8 @@ def socket_to(entry: SshEntry) -> socket.socket:
             f"{where} refuses connections: is SSH switched on there (`sudo raspi-config`, Interface Options) and is "
             "`port` in the inventory right?",
         ) from error
+    except (ConnectionResetError, BrokenPipeError) as error:
+        raise not_ssh(entry, error, passing=True) from error
     except TimeoutError as error:
         raise DeviceError(
             "unreachable",

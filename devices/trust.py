@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import paramiko
 
 from .device import DeviceError
 from .inventory import SshEntry
-from .socket_to import socket_to
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ def known_hosts_path(entry: SshEntry) -> Path:
 
 def scan(entry: SshEntry) -> HostKey:
     """Ask a device for its host key, without logging in; kind "unreachable" where nothing answers."""
-    transport = paramiko.Transport(socket_to(entry))
+    # The way to it may lead through another machine, whose key is checked here.
+    from .route import open_link
+
+    transport = paramiko.Transport(cast(socket.socket, open_link(entry)))
     try:
         transport.start_client(timeout=entry.connect_timeout_s)
         return HostKey.of(transport.get_remote_server_key())
@@ -108,11 +112,12 @@ def changed_key(entry: SshEntry, got: HostKey, recorded: HostKey) -> DeviceError
     )
 
 
-def not_ssh(entry: SshEntry, error: BaseException) -> DeviceError:
+def not_ssh(entry: SshEntry, error: BaseException, *, passing: bool = False) -> DeviceError:
     """Say that something listens at a device's address but does not speak SSH with us."""
     detail = f" ({error})" if str(error) else ""
     return DeviceError(
         "unreachable",
         f"{entry.name} does not answer as an SSH server at {entry.host} port {entry.port}{detail}: is this the right "
         "`host` and `port` in the inventory, and is the board still starting?",
+        passing=passing,
     )

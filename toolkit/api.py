@@ -12,6 +12,7 @@ from .model import Model
 
 if TYPE_CHECKING:
     from ..compiler.bundle import Bundle
+    from ..compiler.compile import Options
     from ..compiler.fusion import Level
 
 
@@ -23,21 +24,26 @@ def compile(
     bands: bool = True,
     shapes: Mapping[str, Sequence[int]] | None = None,
     winograd: bool = True,
+    schedules: str | os.PathLike[str] | None = None,
 ) -> Bundle:
     """Compiles an ONNX file, or `zoo:NAME`, for a target; a bundle that this machine can run has a `model.so`.
 
     `fusion` is none, basic or full; `threads` is 1 to 8; `shapes` gives inputs with dynamic dimensions theirs.
     `winograd` lets 3x3 convolutions run by Winograd's F(4x4, 3x3) where that is faster; off, sums are a digit more exact.
+    `schedules` is a table that `fusekit tune` wrote; without one, the choices that come with fusekit for the target are used.
     Raises UserError for a file that is no model, an unsupported op, an unknown target, a dimension not given, and
     arguments of other types.
     """
-    from ..compiler.compile import Options, compile_model
+    from ..compiler.compile import Options
+    from ..compiler.schedule_table import read_table
+    from .bundle_cache import find_or_compile
     from .zoo_model import model_path
 
     given = cast("Mapping[str, tuple[int, ...]]", {} if shapes is None else shapes)
-    options = Options(target, cast("Level", fusion), threads, bands, given, winograd).checked()
+    table = None if schedules is None else read_table(Path(schedules))
+    options = Options(target, cast("Level", fusion), threads, bands, given, winograd, table).checked()
     with model_path(path) as file:
-        return _with_shared_library(compile_model(file, options))
+        return find_or_compile(file, options, _compiled)
 
 
 def load(source: Bundle | str | os.PathLike[str]) -> Model:
@@ -49,9 +55,21 @@ def load(source: Bundle | str | os.PathLike[str]) -> Model:
     from ..compiler.bundle import Bundle
 
     if isinstance(source, Bundle):
-        return Model(_with_shared_library(source))
+        return Model(_with_shared_library(source), weights_path=_cached_weights(source))
     folder = Path(source)
     return Model(_with_shared_library(Bundle.read(folder)), weights_path=folder / "weights.bin")
+
+
+def _cached_weights(bundle: Bundle) -> Path | None:
+    """The file of the cache that holds the bundle's weights, to be shared by processes; it may have had to make room."""
+    path = None if bundle.cached_in is None else bundle.cached_in / "weights.bin"
+    return path if path is not None and path.is_file() else None
+
+
+def _compiled(path: Path, options: Options) -> Bundle:
+    from ..compiler.compile import compile_model
+
+    return _with_shared_library(compile_model(path, options))
 
 
 def _with_shared_library(bundle: Bundle) -> Bundle:

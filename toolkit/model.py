@@ -337,15 +337,14 @@ def _size(tensor: TensorInfo) -> int:
 
 def _map_weights(bundle: Bundle, path: Path | None) -> npt.NDArray[np.uint8]:
     """The weights, 64-byte aligned and never written: pages of the file, shared by processes, or a copy."""
+    if path is not None and path.stat().st_size:
+        with path.open("rb") as file:
+            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     data = bundle.files["weights.bin"]
     if not data:
         return _aligned(0)
-    if path is not None:
-        with path.open("rb") as file:
-            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    else:
-        pages = mmap.mmap(-1, len(data))
-        pages.write(data)
+    pages = mmap.mmap(-1, len(data))
+    pages.write(data)
     return np.frombuffer(pages, np.uint8)
 
 

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
+from fusekit.compiler.target import TARGETS
 from fusekit.devices import load_inventory, open_device
 from fusekit.devices.inventory import EmulatedEntry, LocalEntry, SshEntry
+from fusekit.devices.schema import inventory_schema
 from fusekit.errors import UserError
 
 CHECKED_IN = Path(__file__).parents[2] / "inventory.yaml"
 TRANSPORTS = "known are local, emulated, ssh"
-SSH_KEYS = "known are transport, host, user, target, port, key, agent, known_hosts, workdir, connect_timeout_s, emulated"
+SHARED_KEYS = "host, user, target, port, jump, key, agent, password, known_hosts, workdir, connect_timeout_s, emulated, tags"
+SSH_KEYS = f"known are transport, {SHARED_KEYS}, group"
+PASSWORD = (
+    "`password` says where the password comes from, never the password itself: write `password: prompt` or "
+    "`password: {env: NAME}` with the name of an environment variable"
+)
+NAME = "use letters, digits, '.', '_' and '-', and another word than 'all'"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -29,6 +40,17 @@ def test_checked_in_file_has_a_new_pi() -> None:
     assert devices["rpi5"] == SshEntry(
         name="rpi5", transport="ssh", host="raspberrypi.local", user="pi", target="rpi5"
     )
+
+
+def test_inventories_of_the_document_load_and_keep_their_schema(tmp_path: Path) -> None:
+    document = (CHECKED_IN.parent / "docs" / "adding-a-device.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
+    assert list(load_inventory(written(tmp_path, first)).devices) == ["rpi5"]
+    inventory = load_inventory(written(tmp_path, second))
+    assert [entry.name for entry in inventory.select("group:rack1,shed")] == ["shelf-1", "shelf-2", "shed"]
+    validator = jsonschema.Draft202012Validator(inventory_schema(["host", *TARGETS]))
+    for text in (first, second):
+        validator.validate(yaml.safe_load(text))
 
 
 def test_every_entry_opens_without_a_connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -51,6 +73,42 @@ devices:
     a, b = devices["a"], devices["b"]
     assert isinstance(a, SshEntry) and isinstance(b, SshEntry)
     assert (a.user, a.port, b.user, b.port) == ("pi", 2222, "me", 2222)
+
+
+def test_group_settings_lie_between_defaults_and_a_device(tmp_path: Path) -> None:
+    text = """
+defaults: {user: pi, port: 2222, tags: [lab]}
+groups:
+  rack1: {port: 3333, target: rpi4, tags: [rack, lab]}
+devices:
+  a: {host: a.local, group: rack1, tags: [a72]}
+  b: {host: b.local, group: rack1, port: 22, target: rpi5}
+  c: {host: c.local, target: rpi3}
+"""
+    devices = load_inventory(written(tmp_path, text)).devices
+    a, b, c = (devices[name] for name in "abc")
+    assert isinstance(a, SshEntry) and isinstance(b, SshEntry) and isinstance(c, SshEntry)
+    assert (a.user, a.port, a.target, a.tags) == ("pi", 3333, "rpi4", ("rack", "lab", "a72"))
+    assert (b.port, b.target, b.tags) == (22, "rpi5", ("rack", "lab"))
+    assert (c.port, c.target, c.tags) == (2222, "rpi3", ("lab",))
+
+
+def test_jump_is_resolved_along_its_chain(tmp_path: Path) -> None:
+    text = """
+defaults: {user: pi, target: rpi5}
+devices:
+  pi: {host: 10.0.0.7, jump: rack}
+  rack: {host: rack, jump: gate, target: none, key: keys/rack}
+  gate: {host: gate.example.org, target: none}
+"""
+    pi = load_inventory(written(tmp_path, text)).devices["pi"]
+    assert isinstance(pi, SshEntry) and pi.via is not None and pi.via.via is not None
+    assert (pi.via.name, pi.via.key, pi.via.via.host) == (
+        "rack",
+        str(tmp_path / "keys/rack"),
+        "gate.example.org",
+    )
+    assert pi.via.via.via is None
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
@@ -79,24 +137,54 @@ MISTAKES = [
         ssh(workdir="'~'"),
         ": devices.pi: `workdir` is '~': give a folder of its own, such as ~/.cache/fusekit or /data/fusekit",
     ),
+    (ssh(password="hunter2"), f": devices.pi: {PASSWORD}"),
+    (ssh(password="{env: 7}"), f": devices.pi: {PASSWORD}"),
+    (ssh(password="{evn: NAME}"), f": devices.pi: {PASSWORD}"),
     (
-        ssh(password="x"),
+        ssh(passphrase="x"),
         (
-            ": devices.pi: `password` does not belong in an inventory: fusekit logs in with keys only; type "
-            "`ssh-copy-id USER@HOST` once and give `key: PATH` where it is not your usual one"
+            ": devices.pi: `passphrase` does not belong in an inventory, which holds no secrets: type `ssh-add PATH` "
+            "for a key with a passphrase, or give `password: prompt` or `password: {env: NAME}`"
         ),
+    ),
+    (
+        ssh(tags="[a b]"),
+        ": devices.pi: `tags` holds 'a b': write words of letters, digits, '.', '_' and '-', like [lab, a76]",
+    ),
+    (
+        ssh(tags="lab"),
+        ": devices.pi: `tags` holds 'lab': write words of letters, digits, '.', '_' and '-', like [lab, a76]",
+    ),
+    (
+        ssh(group="rack"),
+        ": devices.pi: `group` is 'rack', which is not under `groups`: add it, `groups: {rack: {}}`",
+    ),
+    (
+        "groups: {rack1: {}}\ndevices: {a: {transport: local, group: rack2}}",
+        ": devices.a: `group` is 'rack2', which is not under `groups`: did you mean 'rack1'? known are rack1",
+    ),
+    ("groups: {a b: {}}\ndevices: {a: {transport: local}}", f": 'a b' is no name for a group: {NAME}"),
+    (
+        "devices: {here: {transport: local}, gate: {host: h, user: u, target: t}, pi: {host: h, user: u, target: t, jump: gatr}}",
+        ": devices.pi: `jump` is 'gatr', which is no ssh device: did you mean 'gate'? known are gate",
+    ),
+    (
+        "devices: {a: {host: h, user: u, target: t, jump: b}, b: {host: h, user: u, target: t, jump: a}}",
+        ": devices.b: `jump` is 'a', which never arrives: a → b → a",
     ),
     (
         "devices: {pi: {transport: shh}}",
         f": devices.pi: 'shh' is no transport: did you mean 'ssh'? {TRANSPORTS}",
     ),
-    ("devices: {pi: {host: h}}", f": devices.pi: `transport` is missing: {TRANSPORTS}"),
-    (
-        "devices: {a b: {transport: local}}",
-        ": 'a b' is no name for a device: use letters, digits, '.', '_' and '-'",
-    ),
+    ("devices: {pi: {user: u}}", f": devices.pi: `host` or `transport` is missing: {TRANSPORTS}"),
+    ("devices: {a b: {transport: local}}", f": 'a b' is no name for a device: {NAME}"),
+    ("devices: {all: {transport: local}}", f": 'all' is no name for a device: {NAME}"),
     ("devices: {pi: ssh}", ": `devices.pi` must be a mapping of names to values, like `name: value`"),
-    ("device: {}", ": unknown key 'device': did you mean 'devices'? known are devices, defaults"),
+    (
+        "devices: {off: {transport: local}}",
+        ": `devices` has the key False, which is no text in YAML: write it in quotes",
+    ),
+    ("device: {}", ": unknown key 'device': did you mean 'devices'? known are devices, defaults, groups"),
     (
         "devices: {}",
         " lists no devices: add one under `devices:`, such as `local: {transport: local}`",
@@ -104,10 +192,7 @@ MISTAKES = [
     ("- a", ": the file must be a mapping of names to values, like `name: value`"),
     (
         "defaults: {prot: 1}\ndevices: {a: {transport: local}}",
-        (
-            ": defaults: unknown key 'prot': did you mean 'port'? known are target, host, user, port, key, agent, "
-            "known_hosts, workdir, connect_timeout_s, emulated"
-        ),
+        f": defaults: unknown key 'prot': did you mean 'port'? known are {SHARED_KEYS}",
     ),
     (
         "devices:\n  a: {transport: local}\n  a: {transport: local}\n",
@@ -130,6 +215,16 @@ def test_absent_file(tmp_path: Path) -> None:
         load_inventory(tmp_path / "none.yaml")
     assert (
         str(caught.value) == f"there is no inventory {tmp_path}/none.yaml: give one with `--inventory PATH`"
+    )
+
+
+def test_file_that_everybody_can_write(tmp_path: Path) -> None:
+    path = written(tmp_path, "devices: {local: {transport: local}}")
+    path.chmod(0o666)
+    with pytest.raises(UserError) as caught:
+        load_inventory(path)
+    assert str(caught.value) == (
+        f"the inventory {path} can be written by everybody, who could lead you to another machine: type `chmod o-w {path}`"
     )
 
 

@@ -104,6 +104,42 @@ def test_program_past_its_limit_is_ended_with_its_children(device: Device) -> No
     assert _ends(child)
 
 
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_program_that_writes_without_end_is_ended(
+    device: Device, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    monkeypatch.setattr("fusekit.devices.local.OUTPUT_BYTES", 1_000_000)
+    folder = device.put({"runner": SCRIPT + f"exec cat /dev/zero >&{stream}\n".encode()})
+    with pytest.raises(DeviceError) as caught:
+        device.run(["./runner"], cwd=folder, timeout_s=60)
+    assert caught.value.kind == "too_large"
+    assert str(caught.value) == "./runner on here wrote more than 1000000 bytes and was ended"
+
+
+def test_links_in_the_place_of_a_run_are_not_followed(device: Device, tmp_path: Path) -> None:
+    put = Path(device.put({"runner": SCRIPT}))
+    elsewhere = tmp_path / "elsewhere"
+    put.rename(elsewhere)
+    put.symlink_to(elsewhere)
+    assert device.put({"runner": SCRIPT}) == str(put)
+    assert not put.is_symlink()
+    (put.parent / ("f" * 16)).symlink_to(elsewhere)
+    device.clean()
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+    assert (elsewhere / "runner").read_bytes() == SCRIPT
+
+
+def test_clean_leaves_a_device_that_is_in_use_alone(device: Device, tmp_path: Path) -> None:
+    device.put({"runner": SCRIPT})
+    with device.lock("me", for_s=60):
+        with pytest.raises(DeviceError, match=r"^here is in use by me since ") as caught:
+            device.clean()
+        assert caught.value.kind == "busy"
+    (tmp_path / "work" / "lock").write_text("damaged")
+    assert device.clean() == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def _ends(process: Path) -> bool:
     """Whether a killed process is gone soon, or only waits for its new parent to collect it."""
     deadline = time.monotonic() + 5

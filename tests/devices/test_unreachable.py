@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from fusekit.devices import DeviceError, open_device
 from fusekit.devices.inventory import SshEntry
 from fusekit.devices.trust import HostKey, known_hosts_path, recorded_keys, scan, trust
+
+from .test_security import PasswordServer, listening, with_password
 
 KEY = HostKey("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl")
 OTHER = HostKey("ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAIBdgZ/BOwZSNQDyFFCMXEmkF7PbYaDrnaZJ5QyxfLvsF")
@@ -72,6 +78,23 @@ def test_address_without_a_board(monkeypatch: pytest.MonkeyPatch, failure: OSErr
     )
 
 
+@pytest.mark.parametrize("failure", [ConnectionResetError(104, "reset"), BrokenPipeError(32, "broken")])
+def test_connection_that_is_reset_at_once_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, failure: OSError
+) -> None:
+    def fail(*args: object, **keys: object) -> socket.socket:
+        raise failure
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    monkeypatch.setattr("fusekit.devices.login._PAUSES_S", (0.01, 0.01))
+    error = error_of(entry())
+    assert error.kind == "unreachable"
+    assert str(error) == (
+        f"pi does not answer as an SSH server at 127.0.0.1 port 22 ({failure}): is this the right `host` and `port` in the "
+        "inventory, and is the board still starting? (tried 3 times)"
+    )
+
+
 @pytest.mark.parametrize("verb", ["probe", "scan"])
 def test_something_that_is_not_ssh(silent_port: int, verb: str) -> None:
     silent = entry(port=silent_port)
@@ -86,6 +109,59 @@ def test_something_that_is_not_ssh(silent_port: int, verb: str) -> None:
     assert str(error).endswith(
         ": is this the right `host` and `port` in the inventory, and is the board still starting?"
     )
+
+
+def test_server_that_sends_without_end_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packet may claim four gigabytes before anybody has shown a key."""
+    monkeypatch.setattr("fusekit.devices.login._PAUSES_S", ())
+    sent: list[int] = []
+
+    def flood(server: socket.socket) -> None:
+        link, _ = server.accept()
+        with link, suppress(OSError):
+            link.sendall(b"SSH-2.0-flood\r\n\xff\xff\xff\xf0\x04")
+            while True:
+                sent.append(link.send(bytes(1 << 16)))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        flooding = threading.Thread(target=flood, args=(server,), daemon=True)
+        flooding.start()
+        error = error_of(entry(port=server.getsockname()[1], connect_timeout_s=20))
+        flooding.join(10)
+    assert error.kind == "unreachable"
+    assert "does not answer as an SSH server" in str(error)
+    # What the kernel holds in its buffers comes on top of the megabyte that is taken.
+    assert sum(sent) < 16 << 20
+
+
+def test_server_that_falls_silent_during_the_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class SlowServer(PasswordServer):
+        def check_auth_password(self, username: str, password: str) -> int:
+            time.sleep(2)
+            return super().check_auth_password(username, password)
+
+    monkeypatch.setenv("PI_PASSWORD", "right")
+    key = paramiko.ECDSAKey.generate()
+    with listening(SlowServer("right"), key) as port:
+        error = error_of(with_password(tmp_path, port, key).model_copy(update={"connect_timeout_s": 1.5}))
+    assert error.kind == "lost"
+    assert str(error) == (
+        "pi ended the connection during the login, or fell silent: if it repeats, and the agent has many keys, give "
+        "`key: PATH` for pi in the inventory (tried twice)"
+    )
+
+
+def test_wrong_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PI_PASSWORD", "wrong")
+    server, key = PasswordServer("right"), paramiko.ECDSAKey.generate()
+    with listening(server, key) as port:
+        error = error_of(with_password(tmp_path, port, key))
+    assert error.kind == "auth"
+    assert str(error) == (
+        "pi refuses the password of the user pi: type the command again with the right one, or correct `user` and "
+        "`password` of pi in the inventory"
+    )
+    assert server.tried == ["wrong"]
 
 
 def test_user_key_that_is_not_there(tmp_path: Path) -> None:
@@ -116,6 +192,7 @@ def test_user_key_with_a_passphrase(tmp_path: Path) -> None:
 def test_user_key_that_is_something_else(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("not a key")
+    path.chmod(0o600)
     error = error_of(entry(key=str(path)))
     assert error.kind == "auth"
     assert str(error).startswith(f"the key of pi, {path}, is no private key that can be read: ")

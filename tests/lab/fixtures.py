@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from fusekit.toolkit.lab.needs import missing
+
 from .board import ADDRESS, USER, Board, make_key
-from .needs import missing
 
 
 @dataclass
@@ -27,12 +28,19 @@ class Lab:
     boards: ExitStack = field(default_factory=ExitStack)
 
     def board(
-        self, name: str, *, home_bytes: int = 0, read_only: bool = False, sshd_option: str = ""
+        self,
+        name: str,
+        *,
+        cpu: str = "cortex-a76",
+        home_bytes: int = 0,
+        read_only: bool = False,
+        sshd_option: str = "",
     ) -> Board:
         """Start a board that runs until the end of the session; `home_bytes` gives its user a disk of that size."""
         board = Board(
             self.folder / name,
             self.authorized,
+            cpu=cpu,
             home_bytes=home_bytes,
             read_only=read_only,
             sshd_option=sshd_option,

@@ -1,280 +1,353 @@
-"""What goes wrong between here and a board: each fault has its kind, one sentence, and leaves nothing half there."""
+"""The fault matrix: each fault between here and a board has its kind, one sentence, a number of tries, and leaves nothing.
+
+After a fault the same board takes files, runs them and is cleaned, and nothing is left on it or running there.
+"""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from fusekit.devices import Device, DeviceError, load_inventory, open_device
-from fusekit.devices.connection import Connection
-from fusekit.devices.inventory import SshEntry
+from fusekit.devices import Device, Kind, open_device
 from fusekit.devices.trust import scan, trust
 
-from .board import Board, free_port, make_key
+from ..devices.tiny_program import SMMLA, crash_program, exit_program
+from .board import free_port, make_key
 from .cutting_proxy import CuttingProxy
-from .fixtures import Lab, LabDevice, describe
+from .fault_bench import (
+    MEGABYTES_3,
+    PROGRAM,
+    SCRIPT,
+    FaultBench,
+    bench,
+    error_of,
+    frozen,
+    left_behind,
+    nothing_runs,
+    replaced,
+    thaw,
+    when_started,
+)
 
-SCRIPT = b"#!/bin/sh\n"
-MEGABYTES_3 = {"runner": SCRIPT, "weights.bin": bytes(range(256)) * 12_000}
+__all__ = ["bench"]
 
-
-@pytest.fixture
-def reach(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Device]:
-    def reach(board: Board, **changed: object) -> Device:
-        """Return a board as a device; `changed` replaces keys of its inventory entry."""
-        described = describe(lab, board, tmp_path, monkeypatch, **changed)
-        return open_device(load_inventory(described.inventory).entry(described.name))
-
-    return reach
-
-
-def error_of(action: Callable[[], object]) -> DeviceError:
-    with pytest.raises(DeviceError) as caught:
-        action()
-    assert "\n" not in str(caught.value)
-    return caught.value
-
-
-def left_behind(board: Board) -> list[str]:
-    runs = board.home / ".cache" / "fusekit" / "runs"
-    return sorted(path.name for path in runs.iterdir()) if runs.exists() else []
+Action = Callable[[], object]
+Provoke = Callable[[FaultBench], AbstractContextManager[Action]]
+CUT = r"the connection to lab-pi5 \(\[127\.[0-9.]+\]:\d+\) was cut"
+BEFORE_THE_LOGIN = {"unreachable", "host_key", "auth"}
+AGAIN = ": check its power and network and type the command again; what was half sent is removed then"
 
 
-def replace_command(board: Board, name: str, script: str) -> None:
-    path = board.root / "bin" / name
-    path.unlink()
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+@dataclass(frozen=True)
+class Fault:
+    """How it is provoked, and what is said; `connects` counts the connections that were tried."""
+
+    provoke: Provoke
+    kind: Kind
+    sentence: str
+    connects: int = 1
 
 
-def ssh_entry(pi5: LabDevice) -> SshEntry:
-    entry = load_inventory(pi5.inventory).entry(pi5.name)
-    assert isinstance(entry, SshEntry)
-    return entry
+FAULTS: dict[str, Fault] = {}
 
 
-def test_unknown_host_key_is_refused_until_trusted(pi5: LabDevice) -> None:
-    (pi5.config / "known_hosts").unlink()
-    entry = ssh_entry(pi5)
-    key = scan(entry)
+def fault(
+    name: str, kind: Kind, sentence: str, connects: int = 1
+) -> Callable[[Callable[[FaultBench], Iterator[Action]]], Provoke]:
+    """Enter a generator into the matrix: it makes the fault, yields what meets it, and takes the fault away."""
+
+    def enter(make: Callable[[FaultBench], Iterator[Action]]) -> Provoke:
+        provoke = contextmanager(make)
+        FAULTS[name] = Fault(provoke, kind, sentence, connects)
+        return provoke
+
+    return enter
+
+
+@fault(
+    "unknown key",
+    "host_key",
+    r"the host key of lab-pi5 \(\[127\.0\.0\.1\]:\d+\) is not known: it shows SHA256:\S+; compare it with the board's and "
+    "type `fusekit devices trust lab-pi5`",
+)
+def unknown_key(bench: FaultBench) -> Iterator[Action]:
+    entry = bench.entry()
+    (bench.folder / "config" / "known_hosts").unlink()
     with open_device(entry) as device:
-        error = error_of(device.probe)
-        assert error.kind == "host_key"
-        assert str(error) == (
-            f"the host key of lab-pi5 ([127.0.0.1]:{entry.port}) is not known: it shows {key.fingerprint}; "
-            "compare it with the board's and type `fusekit devices trust lab-pi5`"
-        )
-        assert key.text in pi5.board.host_key
+        yield device.probe
+        key = scan(entry)
+        assert key.text in bench.board.host_key
         trust(entry, key)
         assert device.probe().arch == "aarch64"
 
 
-def test_changed_host_key_is_refused_loudly(pi5: LabDevice, tmp_path: Path) -> None:
-    entry = ssh_entry(pi5)
-    known_hosts = pi5.config / "known_hosts"
-    known_hosts.write_text(f"[127.0.0.1]:{entry.port} {make_key(tmp_path / 'other')}")
-    before = known_hosts.read_text()
-    error = error_of(open_device(entry).probe)
-    assert error.kind == "host_key"
-    assert str(error).startswith(
-        f"THE HOST KEY OF lab-pi5 ([127.0.0.1]:{entry.port}) HAS CHANGED: it shows SHA256:"
-    )
-    assert str(error).endswith(
-        "nothing was sent; only if you know that the board was installed anew, remove its line from "
-        f"{known_hosts} and type `fusekit devices trust lab-pi5`"
-    )
+@fault(
+    "changed key",
+    "host_key",
+    r"THE HOST KEY OF lab-pi5 \(\[127\.0\.0\.1\]:\d+\) HAS CHANGED: it shows SHA256:\S+, but SHA256:\S+ is recorded: another "
+    "machine may be answering in its place; nothing was sent; only if you know that the board was installed anew, remove "
+    r"its line from \S+/known_hosts and type `fusekit devices trust lab-pi5`",
+)
+def changed_key(bench: FaultBench) -> Iterator[Action]:
+    entry = bench.entry()
+    recorded = f"[127.0.0.1]:{bench.board.port} {make_key(bench.folder / 'other')}"
+    known_hosts = bench.folder / "config" / "known_hosts"
+    known_hosts.write_text(recorded)
+    yield open_device(entry).probe
     assert error_of(lambda: trust(entry, scan(entry))).kind == "host_key"
-    assert known_hosts.read_text() == before
+    assert known_hosts.read_text() == recorded
 
 
-def test_wrong_user_key(pi5_board: Board, reach: Callable[..., Device], tmp_path: Path) -> None:
-    make_key(tmp_path / "stranger")
-    error = error_of(reach(pi5_board, key=tmp_path / "stranger").probe)
-    assert error.kind == "auth"
-    assert str(error) == (
-        f"lab-pi5 refuses the key {tmp_path}/stranger for the user pi: type `ssh-copy-id -i {tmp_path}/stranger.pub "
-        f"-p {pi5_board.port} pi@127.0.0.1`, or correct `user` and `key` of lab-pi5 in the inventory"
-    )
+@fault(
+    "wrong user key",
+    "auth",
+    r"lab-pi5 refuses the key (\S+)/stranger for the user pi: type `ssh-copy-id -i \1/stranger\.pub -p \d+ pi@127\.0\.0\.1`, "
+    "or correct `user` and `key` of lab-pi5 in the inventory",
+)
+def wrong_user_key(bench: FaultBench) -> Iterator[Action]:
+    make_key(bench.folder / "stranger")
+    yield bench.reach(key=bench.folder / "stranger").probe
 
 
-def test_closed_port(pi5_board: Board, reach: Callable[..., Device]) -> None:
-    port = free_port()
-    error = error_of(reach(pi5_board, port=port).probe)
-    assert error.kind == "unreachable"
-    assert str(error) == (
-        f"lab-pi5 (127.0.0.1 port {port}) refuses connections: is SSH switched on there (`sudo raspi-config`, "
-        "Interface Options) and is `port` in the inventory right?"
-    )
+@fault(
+    "closed port",
+    "unreachable",
+    r"lab-pi5 \(127\.0\.0\.1 port \d+\) refuses connections: is SSH switched on there \(`sudo raspi-config`, Interface "
+    r"Options\) and is `port` in the inventory right\?",
+)
+def closed_port(bench: FaultBench) -> Iterator[Action]:
+    yield bench.reach(port=free_port()).probe
 
 
-def test_full_disk_is_seen_before_anything_is_sent(lab: Lab, reach: Callable[..., Device]) -> None:
-    board = lab.board("small", home_bytes=2 << 20)
-    with reach(board) as device:
-        error = error_of(lambda: device.put(MEGABYTES_3))
-        assert error.kind == "disk_full"
-        assert str(error) == (
-            "the disk of lab-pi5 is full: /home/pi/.cache/fusekit/runs has 2.1 MB left and 3.1 MB are to be sent: "
-            "free some space, or type `fusekit devices clean lab-pi5`"
-        )
-        assert left_behind(board) == []
-        assert device.run(["./runner"], cwd=device.put({"runner": SCRIPT}), timeout_s=10).exit_code == 0
+NO_SSH = (
+    r"lab-pi5 does not answer as an SSH server at 127\.0\.0\.1 port \d+( \(.*\))?: is this the right `host` and `port` in "
+    r"the inventory, and is the board still starting\?"
+)
 
 
-def test_disk_that_fills_during_the_upload(lab: Lab, reach: Callable[..., Device]) -> None:
-    board = lab.board("filling", home_bytes=2 << 20)
-    replace_command(board, "df", "echo head; echo tmpfs 9000000 0 9000000 0% /home/pi")
-    with reach(board) as device:
-        error = error_of(lambda: device.put(MEGABYTES_3))
-    assert error.kind == "disk_full"
-    assert "the disk of lab-pi5 is full at /home/pi/.cache/fusekit/runs/" in str(error)
-    assert left_behind(board) == []
+@fault("mute port", "unreachable", NO_SSH)
+def mute_port(bench: FaultBench) -> Iterator[Action]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield bench.reach(port=server.getsockname()[1], connect_timeout_s=0.5).probe
 
 
-def test_file_that_arrives_damaged(lab: Lab, reach: Callable[..., Device]) -> None:
-    board = lab.board("damaging")
-    replace_command(board, "sha256sum", "echo 00 $1")
-    with reach(board) as device:
-        error = error_of(lambda: device.put({"data.bin": b"x"}))
-    assert error.kind == "corrupt"
-    assert str(error) == (
-        "data.bin arrived damaged on lab-pi5: type the command again; if it repeats, suspect the board's memory card"
-    )
-    assert left_behind(board) == []
+@fault("port that hangs up", "unreachable", NO_SSH + r" \(tried 3 times\)", connects=3)
+def port_that_hangs_up(bench: FaultBench) -> Iterator[Action]:
+    with CuttingProxy(bench.board.port, 0, "cut") as proxy:
+        yield bench.reach(port=proxy.port).probe
 
 
-def test_read_only_disk(lab: Lab, reach: Callable[..., Device]) -> None:
-    with reach(lab.board("read-only", read_only=True)) as device:
-        error = error_of(lambda: device.put({"runner": SCRIPT}))
-    assert error.kind == "read_only"
-    assert str(error) == (
-        "lab-pi5 cannot write to ~/.cache/fusekit (mkdir: can't create directory '/home/pi/.cache/': Read-only file "
-        "system): give another `workdir` for lab-pi5 in the inventory"
-    )
+@fault("frozen server", "unreachable", NO_SSH)
+def frozen_server(bench: FaultBench) -> Iterator[Action]:
+    with frozen([bench.board.pid]):
+        yield bench.reach(connect_timeout_s=0.5).probe
 
 
-def test_connection_cut_during_an_upload(pi5_board: Board, reach: Callable[..., Device]) -> None:
-    with CuttingProxy(pi5_board.port, 1_000_000, "cut") as proxy, reach(pi5_board, port=proxy.port) as device:
-        error = error_of(lambda: device.put(MEGABYTES_3))
-    assert error.kind == "lost"
-    assert str(error).startswith(f"the connection to lab-pi5 ([127.0.0.1]:{proxy.port}) was cut")
-    assert all(name.endswith(".part") for name in left_behind(pi5_board))
-    with reach(pi5_board) as device:
-        folder = device.put(MEGABYTES_3)
-        assert left_behind(pi5_board) == [Path(folder).name]
-        device.clean()
-
-
-def test_connection_that_stalls_during_an_upload(
-    pi5_board: Board, reach: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fusekit.devices.connection.DEAD_AFTER_S", 1)
-    start = time.monotonic()
+@fault(
+    "disk full",
+    "disk_full",
+    r"the disk of lab-pi5 is full: /home/pi/\.cache/fusekit/runs has \d\.\d MB left and 3\.1 MB are to be sent: free some "
+    "space, or type `fusekit devices clean lab-pi5`",
+)
+def disk_full(bench: FaultBench) -> Iterator[Action]:
     with (
-        CuttingProxy(pi5_board.port, 1_000_000, "stall") as proxy,
-        reach(pi5_board, port=proxy.port) as device,
+        replaced(bench.board, "df", "echo head; echo tmpfs 9000 7000 2000 80% /home/pi"),
+        bench.reach() as device,
     ):
-        error = error_of(lambda: device.put(MEGABYTES_3 | {"more.bin": bytes(8_000_000)}))
-    assert error.kind == "lost"
-    assert "it took no data for 1 s" in str(error)
-    assert time.monotonic() - start < 15
-    with reach(pi5_board) as device:
-        device.put({"runner": SCRIPT})
-        assert len(left_behind(pi5_board)) == 1
+        yield lambda: device.put(MEGABYTES_3)
+        assert left_behind(bench.board) == []
+
+
+@fault(
+    "disk that fills in an upload",
+    "disk_full",
+    r"the disk of lab-pi5 is full at /home/pi/\.cache/fusekit/runs/\S+/weights\.bin: free some space, or type "
+    "`fusekit devices clean lab-pi5`",
+)
+def disk_that_fills(bench: FaultBench) -> Iterator[Action]:
+    bench.board = bench.lab.board("small", home_bytes=2 << 20)
+    with (
+        replaced(bench.board, "df", "echo head; echo tmpfs 9000000 0 9000000 0% /home/pi"),
+        bench.reach() as device,
+    ):
+        yield lambda: device.put(MEGABYTES_3)
+        assert left_behind(bench.board) == []
+
+
+@fault("power cut in an upload", "lost", CUT + r"( \(.*\))?" + AGAIN + r" \(tried twice\)", connects=4)
+def power_cut_in_an_upload(bench: FaultBench) -> Iterator[Action]:
+    with (
+        CuttingProxy(bench.board.port, 1_000_000, bench.board.stop, times=1) as proxy,
+        bench.reach(port=proxy.port) as device,
+    ):
+        yield lambda: device.put(MEGABYTES_3)
+    bench.board.start()
+    assert any(name.endswith(".part") for name in left_behind(bench.board))
+
+
+@fault("power cut in a run", "lost", CUT + r"( \(.*\))?" + AGAIN)
+def power_cut_in_a_run(bench: FaultBench) -> Iterator[Action]:
+    with bench.reach() as device:
+        yield run_and(bench, device, bench.board.stop)
+    bench.board.start()
+
+
+@fault("sessions killed in a run", "lost", CUT + r" \(the session ended without a result\)" + AGAIN)
+def sessions_killed(bench: FaultBench) -> Iterator[Action]:
+    with bench.reach() as device:
+        yield run_and(bench, device, bench.board.cut_sessions)
+
+
+@fault("reset in an upload", "lost", CUT + r"( \(.*\))?" + AGAIN + r" \(tried twice\)", connects=4)
+def reset_in_an_upload(bench: FaultBench) -> Iterator[Action]:
+    with CuttingProxy(bench.board.port, 1_000_000, "cut") as proxy, bench.reach(port=proxy.port) as device:
+        yield lambda: device.put(MEGABYTES_3)
+
+
+@fault("reset in a run", "lost", CUT + r"( \(.*\))?" + AGAIN)
+def reset_in_a_run(bench: FaultBench) -> Iterator[Action]:
+    with CuttingProxy(bench.board.port, 1 << 40, "cut") as proxy, bench.reach(port=proxy.port) as device:
+        yield run_and(bench, device, proxy.cut)
+        # The program is ended with its connection, long before its time limit.
+        assert nothing_runs(bench.board)
+
+
+@fault(
+    "stall in an upload",
+    "lost",
+    CUT + r" \(it (took no data|did not answer) for 1 s\)" + AGAIN + r" \(tried twice\)",
+    connects=2,
+)
+def stall_in_an_upload(bench: FaultBench) -> Iterator[Action]:
+    bench.impatient()
+    with (
+        CuttingProxy(bench.board.port, 1_000_000, "stall") as proxy,
+        bench.reach(port=proxy.port, connect_timeout_s=1) as device,
+    ):
+        yield lambda: device.put(MEGABYTES_3 | {"more.bin": bytes(8_000_000)})
+
+
+@fault("link down in an upload", "lost", CUT + r"( \(.*\))?" + AGAIN + r" \(tried twice\)", connects=2)
+def link_down(bench: FaultBench) -> Iterator[Action]:
+    """Nothing tells either side: data stays unacknowledged until TCP_USER_TIMEOUT."""
+    bench.monkeypatch.setattr("fusekit.devices.socket_to.DEAD_AFTER_S", 4)
+    address = f"127.{os.getpid() % 200 + 20}.{os.getpid() // 200 % 250 + 1}.7"
+
+    def route(verb: str) -> None:
+        subprocess.run(["ip", "route", verb, "blackhole", f"{address}/32", "table", "local"], check=True)
+
+    proxy = CuttingProxy(bench.board.port, 1_000_000, lambda: route("add"), times=1, address=address)
+    with proxy, bench.reach(host=address, port=proxy.port, connect_timeout_s=1) as device:
+        known_hosts = bench.folder / "config" / "known_hosts"
+        known_hosts.write_text(known_hosts.read_text().replace("127.0.0.1", address))
+        yield lambda: device.put(MEGABYTES_3 | {"more.bin": bytes(8_000_000)})
+        route("del")
+
+
+@fault("frozen session", "lost", CUT + r" \(it did not answer for 1 s\)" + AGAIN)
+def frozen_session(bench: FaultBench) -> Iterator[Action]:
+    """Its kernel acknowledges everything, so that TCP never notices."""
+    bench.impatient()
+    pids: list[int] = []
+
+    def freeze() -> None:
+        pids.extend(bench.board.session_pids())
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    with bench.reach() as device:
+        yield run_and(bench, device, freeze)
+        thaw(pids)
+        assert nothing_runs(bench.board)
+
+
+@fault(
+    "program that dies of SIGSEGV",
+    "crash",
+    r"\./runner on lab-pi5 died of SIGSEGV: it touched memory that is not its own",
+)
+def segmentation_fault(bench: FaultBench) -> Iterator[Action]:
+    with bench.reach() as device:
+        yield run(device, crash_program())
+
+
+@fault(
+    "program that dies of SIGILL",
+    "crash",
+    r"\./runner on lab-pi5 died of SIGILL: it met an instruction that this CPU does not have: is the device's `target` right\?",
+)
+def illegal_instruction(bench: FaultBench) -> Iterator[Action]:
+    with bench.reach() as device:
+        yield run(device, exit_program(0, SMMLA))
+
+
+@fault("program past its time", "timeout", r"\./runner on lab-pi5 was still running after 1 s and was ended")
+def past_its_time(bench: FaultBench) -> Iterator[Action]:
+    with bench.reach() as device:
+        yield run(device, PROGRAM, timeout_s=1)
+        device.close()
+        assert nothing_runs(bench.board)
+
+
+@fault(
+    "program that writes without end",
+    "too_large",
+    r"\./runner on lab-pi5 wrote more than 1000000 bytes and was ended",
+)
+def endless_output(bench: FaultBench) -> Iterator[Action]:
+    bench.monkeypatch.setattr("fusekit.devices.ssh.OUTPUT_BYTES", 1_000_000)
+    with bench.reach() as device:
+        yield run(device, SCRIPT + b"exec cat /dev/zero\n")
+        device.close()
+        assert nothing_runs(bench.board)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(bench: FaultBench, name: str) -> None:
+    fault = FAULTS[name]
+    with fault.provoke(bench) as action:
+        error = error_of(action)
+        connects = len(bench.connects)
+    assert error.kind == fault.kind
+    assert re.fullmatch(fault.sentence, str(error)), str(error)
+    assert connects == fault.connects
+    if fault.kind in BEFORE_THE_LOGIN:
+        assert not (bench.board.home / ".cache").exists() or not any((bench.board.home / ".cache").iterdir())
+        return
+    with bench.reach() as device:
+        folder = device.put({"runner": SCRIPT + b"exit 3\n"})
+        digest = Path(folder).name
+        assert not any(".part" in name for name in left_behind(bench.board))
+        assert device.run(["./runner"], cwd=folder, timeout_s=60).exit_code == 3
+        assert f"runs/{digest}/runner" in left_behind(bench.board)
         device.clean()
+    assert list((bench.board.home / ".cache").iterdir()) == []
+    assert nothing_runs(bench.board)
 
 
-def test_sessions_killed_during_a_run(pi5_board: Board, reach: Callable[..., Device]) -> None:
-    with reach(pi5_board) as device:
-        folder = device.put({"runner": SCRIPT + b"sleep 20\n"})
-        killer = threading.Timer(0.7, pi5_board.cut_sessions)
-        killer.start()
-        error = error_of(lambda: device.run(["./runner"], cwd=folder, timeout_s=20))
-        killer.join()
-        assert error.kind == "lost"
-        assert device.clean() == 1  # over a new connection
+def run(device: Device, program: bytes, timeout_s: float = 60) -> Action:
+    folder = device.put({"runner": program})
+    return lambda: device.run(["./runner"], cwd=folder, timeout_s=timeout_s)
 
 
-def test_program_past_its_limit_is_ended_on_the_board(pi5_board: Board, reach: Callable[..., Device]) -> None:
-    with reach(pi5_board) as device:
-        folder = device.put({"runner": SCRIPT + b"echo $$ > pid; exec sleep 30\n"})
-        error = error_of(lambda: device.run(["./runner"], cwd=folder, timeout_s=1))
-        assert error.kind == "timeout"
-        assert str(error) == "./runner on lab-pi5 was still running after 1 s and was ended"
-        # Boards have no process namespace of their own, so the number is the host's.
-        pid = int(device.get(f"{folder}/pid", 100))
-        assert not Path(f"/proc/{pid}").exists()
-        device.clean()
+def run_and(bench: FaultBench, device: Device, act: Callable[[], object]) -> Action:
+    """Run PROGRAM and do something as soon as it runs."""
+    folder = device.put({"runner": PROGRAM})
 
+    def run() -> None:
+        actor = when_started(bench.board, folder, act)
+        try:
+            device.run(["./runner"], cwd=folder, timeout_s=60)
+        finally:
+            actor.join()
 
-def test_program_that_crashes(pi5_board: Board, reach: Callable[..., Device]) -> None:
-    with reach(pi5_board) as device:
-        folder = device.put({"runner": SCRIPT + b"echo so far; kill -SEGV $$\n"})
-        error = error_of(lambda: device.run(["./runner"], cwd=folder, timeout_s=20))
-        assert error.kind == "crash"
-        assert str(error) == "./runner on lab-pi5 died of SIGSEGV: it touched memory that is not its own"
-        assert error.completed is not None
-        assert (error.completed.exit_code, error.completed.stdout) == (139, b"so far\n")
-        device.clean()
-
-
-def test_uploads_of_others_are_kept(pi5_board: Board, reach: Callable[..., Device]) -> None:
-    with reach(pi5_board) as device:
-        device.put({"runner": SCRIPT})
-        theirs = f"{'0' * 16}.00000000-999999999.part"
-        (pi5_board.home / ".cache/fusekit/runs" / theirs).mkdir()
-        device.put({"runner": SCRIPT + b"true\n"})
-        assert theirs in left_behind(pi5_board)
-        (pi5_board.home / ".cache/fusekit/runs" / theirs).rmdir()
-        device.clean()
-
-
-def test_board_without_a_needed_command(lab: Lab, reach: Callable[..., Device]) -> None:
-    board = lab.board("bare")
-    (board.root / "bin/sha256sum").unlink()
-    with reach(board) as device:
-        error = error_of(lambda: device.put({"runner": SCRIPT}))
-    assert error.kind == "missing_tool"
-    assert str(error) == "lab-pi5 has no command `sha256sum`: install coreutils or busybox there"
-
-
-def test_disk_that_does_not_say_how_full_it_is(lab: Lab, reach: Callable[..., Device]) -> None:
-    board = lab.board("mute")
-    replace_command(board, "df", "echo nothing")
-    with reach(board) as device:
-        error = error_of(lambda: device.put({"data.bin": b"x"}))
-    assert error.kind == "failed"
-    assert str(error) == "lab-pi5 does not say how much space is left: `df -Pk` gives 'nothing\\n'"
-    assert left_behind(board) == []
-
-
-def test_command_that_fails_in_another_way(lab: Lab, reach: Callable[..., Device]) -> None:
-    board = lab.board("failing")
-    replace_command(board, "mkdir", "echo no folders today >&2; exit 1")
-    with reach(board) as device:
-        error = error_of(lambda: device.put({"data.bin": b"x"}))
-    assert error.kind == "failed"
-    assert str(error) == "lab-pi5 answers at ~/.cache/fusekit: no folders today"
-
-
-def test_server_that_allows_no_commands(lab: Lab, reach: Callable[..., Device]) -> None:
-    with reach(lab.board("closed", sshd_option="MaxSessions 0")) as device:
-        error = error_of(device.probe)
-    assert error.kind == "failed"
-    assert str(error).startswith("lab-pi5 refuses to run a command: ")
-
-
-def test_answer_that_is_too_long_or_too_late(pi5: LabDevice) -> None:
-    connection = Connection(ssh_entry(pi5), pi5.config / "known_hosts")
-    try:
-        error = error_of(lambda: connection.execute("cat /dev/zero", limit_s=20, limit_bytes=1_000_000))
-        assert error.kind == "too_large"
-        assert str(error) == "lab-pi5 wrote more than 1000000 bytes"
-        error = error_of(lambda: connection.execute("sleep 5", limit_s=0.5))
-        assert error.kind == "timeout"
-        assert str(error) == "lab-pi5 did not answer within 0.5 s"
-    finally:
-        connection.close()
+    return run

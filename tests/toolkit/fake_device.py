@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
-from fusekit.devices.device import Completed, DeviceError, Facts, Transport
+from fusekit.devices.device import Completed, DeviceError, Facts, Lock, Transport
 
 from .fake_record import FACTS
 
@@ -66,6 +67,15 @@ class FakeDevice:
 
     def probe(self) -> Facts:
         return FACTS
+
+    def lock(self, owner: str, *, for_s: float, wait_s: float = 0) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def locked(self) -> Lock | None:
+        return None
+
+    def unlock(self) -> Lock | None:
+        return None
 
     def clean(self) -> int:
         return 0

@@ -62,8 +62,10 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.fixture
-def fake_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiler gives the bundle of fake_model.c for any model."""
+def fake_compiler(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler gives the bundle of fake_model.c for any model, and none of it is kept for others."""
+    folder = tmp_path_factory.mktemp("bundles")
+    monkeypatch.setattr("fusekit.toolkit.bundle_cache.cache_dir", lambda: folder)
 
     def compile_model(path: Path, options: object) -> object:
         return make_bundle(threads=options.threads, fusion=options.fusion)  # type: ignore[attr-defined]
@@ -284,7 +286,7 @@ def test_a_device_that_fails_is_told_in_one_line(
     board = FakeDevice(
         lambda argv: lines_of(argv, symbols), {}, dies=DeviceError("disk_full", "the disk is full")
     )
-    monkeypatch.setattr("fusekit.toolkit.cli.option.open_device", lambda entry: board)
+    monkeypatch.setattr("fusekit.toolkit.cli.each_device.open_device", lambda entry: board)
     for command in ("deploy", "bench", "verify"):
         result = run(command, "m.onnx", "--device", "here")
         assert (result.code, result.out, result.err) == (2, "", "error: the disk is full\n")
@@ -354,7 +356,7 @@ def test_devices_trust_shows_the_fingerprint_and_records_it(
 ) -> None:
     key = paramiko.ECDSAKey.generate()
     (tmp_path / "inventory.yaml").write_text(INVENTORY)
-    monkeypatch.setattr("fusekit.toolkit.cli.devices.scan", lambda entry: HostKey.of(key))
+    monkeypatch.setattr("fusekit.toolkit.cli.devices_trust.scan", lambda entry: HostKey.of(key))
     shown = f"board at 192.0.2.1 port 22 shows the key {key.get_name()} {key.fingerprint}"
     monkeypatch.setattr("sys.stdin", io.StringIO())
     result = run("devices", "trust", "board")

@@ -73,6 +73,13 @@ def test_measure_on_this_machine(case: Case, tmp_path: Path) -> None:
     assert len({record.session for record in records}) == 1
 
 
+def test_measure_leaves_nothing_on_the_device_where_files_are_not_kept(case: Case, tmp_path: Path) -> None:
+    with LocalDevice("local", "host", tmp_path) as device:
+        records = measure(device, case.bundles, case.feeds, case.want, QUICK, keep=False)
+    assert all(record.verified for record in records)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_measure_on_this_machine_finds_wrong_outputs(case: Case, tmp_path: Path) -> None:
     bundles = [make_bundle(), make_bundle(offset=0.5)]
     with LocalDevice("local", "host", tmp_path) as device:

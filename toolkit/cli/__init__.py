@@ -15,9 +15,10 @@ from ...errors import UserError
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line and exits; `argv` without the program's name, by default the process's own."""
     from .app import app
+    from .screen import one_line
 
     try:
         app(args=None if argv is None else list(argv), prog_name="fusekit")
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -14,8 +14,12 @@ from .compile import compile_command
 from .deploy import deploy
 from .devices import devices_app
 from .inspect import inspect
+from .lab import lab_app
 from .report import report
+from .sweep import sweep
+from .tune import tune
 from .verify import verify
+from .watch import watch
 from .zoo import zoo_app
 
 app = typer.Typer(
@@ -56,8 +60,14 @@ app.command(
 app.command(
     "compare", epilog="Example: fusekit compare model.onnx --engines onnxruntime,openvino --threads 1"
 )(compare)
+app.command("tune", epilog="Example: fusekit tune model.onnx --device rpi5 -o schedules/cortex-a76.toml")(
+    tune
+)
 app.command("verify", epilog="Example: fusekit verify model.onnx --device rpi5-emulated")(verify)
+app.command("sweep", epilog="Example: fusekit sweep sweep.yaml -o reports/sweeps/rack --resume")(sweep)
+app.command("watch", epilog="Example: fusekit watch reports/sweeps/rack")(watch)
 app.command("report", epilog="Example: fusekit report reports/records -o reports/mobilenet.pdf --png")(report)
 app.command("inspect", epilog="Example: fusekit inspect model.onnx --target rpi5 --dump groups")(inspect)
 app.add_typer(devices_app, name="devices")
+app.add_typer(lab_app, name="lab")
 app.add_typer(zoo_app, name="zoo")

@@ -10,23 +10,26 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
+from ...devices import Device
 from ..duration import duration, interval
 from ..measure.caveat import caveats
 from ..measure.record import RunRecord, Settings, write_records
 from ..measure.session import measure
 from ..measure.statistics import median_ns, speedup_of
 from ..writing import check_writable
+from .each_device import in_turn
 from .option import (
     BandsOption,
-    DeviceOption,
+    DevicesOption,
     FusionsOption,
     InventoryOption,
     ModelArgument,
     ShapeOption,
     ThreadCountsOption,
     WinogradOption,
-    find_device,
+    find_devices,
     parse_cpus,
     parse_fusions,
     parse_shapes,
@@ -41,7 +44,7 @@ from .variant import announce_first_link, compile_variants
 
 def bench(
     model: ModelArgument,
-    device: DeviceOption,
+    device: DevicesOption,
     fusion: FusionsOption = "none,basic,full",
     threads: ThreadCountsOption = "1",
     bands: BandsOption = "on",
@@ -59,7 +62,9 @@ def bench(
         ),
     ] = None,
 ) -> None:
-    """Time MODEL on a device at several fusion levels, interleaved in one process, every output checked first.
+    """Time MODEL on devices at several fusion levels, interleaved in one process, every output checked first.
+
+    Several devices are timed one after the other; `fusekit sweep` times them at once.
 
     Writes records (JSON lines with the raw samples) and prints medians and speed-ups with their 95 % intervals. On
     an emulated device the outputs are checked and no times are taken.
@@ -69,10 +74,11 @@ def bench(
     banded, shapes = parse_switch(bands, "--bands"), parse_shapes(shape)
     if output is not None:
         check_writable(output)
-    with find_device(device, inventory) as place:
-        variants = compile_variants(
+    entries = find_devices(device, inventory)
+    variants = {
+        target: compile_variants(
             model,
-            place.target,
+            target,
             fusions=fusions,
             threads=counts,
             bands=banded,
@@ -80,17 +86,26 @@ def bench(
             shapes=shapes,
             seed=settings.seed,
         )
-        announce_first_link(variants.bundles[0].manifest.target.triple)
+        for target in dict.fromkeys(entry.target for entry in entries)
+    }
+    written: list[RunRecord] = []
+
+    def bench_on(place: Device) -> None:
+        todo = variants[place.target]
+        announce_first_link(todo.bundles[0].manifest.target.triple)
         with progress() as shown:
             doing = "checking" if place.emulated else "timing"
-            shown.add_task(f"{doing} {len(variants.bundles)} variants on {device}", total=None)
-            records = measure(place, variants.bundles, variants.feeds, variants.want, settings)
-    path = output or _new_path(records[0])
-    write_records(path, records)
-    refuse_if_nothing_ran(records)
-    print_table(records)
-    stderr().print(f"records: {path}", soft_wrap=True)
-    exit_if_any_failed(records)
+            shown.add_task(f"{doing} {len(todo.bundles)} variants on {place.name}", total=None)
+            records = measure(place, todo.bundles, todo.feeds, todo.want, settings)
+        written.extend(records)
+        path = output or _new_path(records[0])
+        write_records(path, written if output else records)
+        refuse_if_nothing_ran(records)
+        print_table(records)
+        stderr().print(f"records: {path}", soft_wrap=True)
+        exit_if_any_failed(records)
+
+    in_turn(entries, bench_on)
 
 
 def print_table(records: Sequence[RunRecord]) -> None:
@@ -135,10 +150,11 @@ def _times(record: RunRecord, records: Sequence[RunRecord]) -> list[str]:
     return [*cells, text if gain.claim else f"{text}, no difference shown"]
 
 
-def _check(record: RunRecord) -> str:
+def _check(record: RunRecord) -> Text:
     if record.error is not None:
-        return f"[red]{record.error.kind}[/red]: {record.error.message}"
-    return f"[green]ok[/green] ({len(record.checks)} {'output' if len(record.checks) == 1 else 'outputs'})"
+        return Text.assemble((record.error.kind, "red"), f": {record.error.message}")
+    outputs = "output" if len(record.checks) == 1 else "outputs"
+    return Text.assemble(("ok", "green"), f" ({len(record.checks)} {outputs})")
 
 
 def _new_path(record: RunRecord) -> Path:

@@ -14,6 +14,7 @@ from .option import (
     BandsOption,
     FusionOption,
     ModelArgument,
+    SchedulesOption,
     ShapeOption,
     TargetOption,
     ThreadsOption,
@@ -36,6 +37,7 @@ def compile_command(
     winograd: WinogradOption = "auto",
     threads: ThreadsOption = 1,
     shape: ShapeOption = None,
+    schedules: SchedulesOption = None,
 ) -> None:
     """Compile MODEL for a target into a bundle: model.o, model.h, weights.bin, manifest.json, model.so.
 
@@ -54,6 +56,7 @@ def compile_command(
             bands=banded,
             winograd=parse_winograd(winograd),
             shapes=shapes,
+            schedules=schedules,
         )
         feeds = seeded_inputs(bundle.manifest)
         answers = reference_file(bundle.manifest, feeds, reference_outputs(path, feeds))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ...devices import Device
+from ...devices import Device, DeviceEntry
 from ...errors import UserError
 from ..measure.record import Settings
 from ..measure.session import deploy as deploy_on
@@ -17,15 +17,16 @@ from ..measure.stage import stage
 from ..reference import read_reference, reference_outputs, seeded_inputs
 from ..zoo_model import model_path
 from .compile import REFERENCE
+from .each_device import in_turn
 from .option import (
     BandsOption,
-    DeviceOption,
+    DevicesOption,
     FusionOption,
     InventoryOption,
     ShapeOption,
     ThreadsOption,
     WinogradOption,
-    find_device,
+    find_devices,
     parse_fusions,
     parse_shapes,
     parse_switch,
@@ -41,7 +42,7 @@ def deploy(
     model: Annotated[
         str, typer.Argument(metavar="MODEL|BUNDLE", help="An ONNX file, zoo:NAME, or the folder of a bundle.")
     ],
-    device: DeviceOption,
+    device: DevicesOption,
     fusion: FusionOption = "full",
     bands: BandsOption = "on",
     winograd: WinogradOption = "auto",
@@ -55,44 +56,51 @@ def deploy(
     ] = None,
     inventory: InventoryOption = None,
 ) -> None:
-    """Compile MODEL if needed, push it to a device, verify its outputs there and leave it ready to run.
+    """Compile MODEL if needed, push it to devices, verify its outputs there and leave it ready to run.
 
-    Prints the folder on the device and the command that runs it there. `fusekit devices clean` removes it.
+    Prints the folder on each device and the command that runs it there. `fusekit devices clean` removes it.
     """
-    with find_device(device, inventory) as place:
+    fusions = parse_fusions(fusion)
+    if len(fusions) > 1:
+        raise UserError(f"deploy takes one fusion level, not '{fusion}'")
+    entries = find_devices(device, inventory)
+    variants = {}
+    for entry in entries:
         if Path(model, "manifest.json").is_file():
-            variants = _read_bundle(Path(model), source, place)
-        else:
-            fusions = parse_fusions(fusion)
-            if len(fusions) > 1:
-                raise UserError(f"deploy takes one fusion level, not '{fusion}'")
-            variants = compile_variants(
+            variants[entry.target] = _read_bundle(Path(model), source, entry)
+        elif entry.target not in variants:
+            variants[entry.target] = compile_variants(
                 model,
-                place.target,
+                entry.target,
                 fusions=fusions,
                 threads=[threads],
                 bands=parse_switch(bands, "--bands"),
                 winograd=parse_winograd(winograd),
                 shapes=parse_shapes(shape),
             )
-        announce_first_link(variants.bundles[0].manifest.target.triple)
-        with progress() as shown:
-            shown.add_task(f"deploying to {device}", total=None)
-            records = verify_on(place, variants.bundles, variants.feeds, variants.want, Settings())
-            if records[0].verified:
-                lying = deploy_on(place, stage(variants.bundles, variants.feeds))
+    in_turn(entries, lambda place: _deploy_on(place, variants[place.target]))
+
+
+def _deploy_on(place: Device, variants: Variants) -> None:
+    announce_first_link(variants.bundles[0].manifest.target.triple)
+    with progress() as shown:
+        shown.add_task(f"deploying to {place.name}", total=None)
+        records = verify_on(place, variants.bundles, variants.feeds, variants.want, Settings())
+        if records[0].verified:
+            lying = deploy_on(place, stage(variants.bundles, variants.feeds))
     refuse_if_nothing_ran(records)
     print_checks(records)
     exit_if_any_failed(records)
     command = shlex.join(["./runner", "--nonce", "0", *lying.arguments])
     console = stdout()
     console.print(
-        f"{records[0].model} is on {device} in {lying.folder} ({lying.bytes / 2**20:.1f} MiB)", soft_wrap=True
+        f"{records[0].model} is on {place.name} in {lying.folder} ({lying.bytes / 2**20:.1f} MiB)",
+        soft_wrap=True,
     )
     console.print(f"run it there: cd {shlex.quote(lying.folder)} && {command}", soft_wrap=True)
 
 
-def _read_bundle(folder: Path, source: str | None, device: Device) -> Variants:
+def _read_bundle(folder: Path, source: str | None, device: DeviceEntry) -> Variants:
     """A bundle with the answers beside it, or with those of its model."""
     from ...compiler.bundle import Bundle
     from ...compiler.target import find_target

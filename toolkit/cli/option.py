@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ...compiler.bundle import MAX_THREADS
-from ...devices import Device, Inventory, load_inventory, open_device
+from ...devices import Device, DeviceEntry, Inventory, load_inventory, open_device
+from ...devices.entry import NO_TARGET, UNKNOWN_TARGET, ask_for_passwords
 from ...errors import UserError
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="An ONNX file, or zoo:NAME.")]
@@ -35,12 +36,34 @@ BandsOption = Annotated[
 WinogradOption = Annotated[
     str, typer.Option(metavar="auto|off", help="Whether 3x3 convolutions may run by Winograd's F(4x4, 3x3).")
 ]
+SchedulesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--schedules",
+        metavar="FILE",
+        help="Schedules that `fusekit tune` found; by default those that come with fusekit.",
+    ),
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of the model.")]
 ThreadCountsOption = Annotated[str, typer.Option("--threads", metavar="N,…", help="Thread counts, by comma.")]
 TargetOption = Annotated[
     str, typer.Option(help="A board (rpi3, rpi4, rpi5), a CPU (cortex-a76, x86-64-v3, …) or host.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="A device of the inventory.")]
+DevicesArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME,…", help="Devices of the inventory, by comma: NAME, tag:WORD, group:NAME or all."
+    ),
+]
+DevicesOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME,…",
+        help="Devices of the inventory, by comma: NAME, tag:WORD, group:NAME or all.",
+    ),
+]
 
 
 def parse_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
@@ -113,5 +136,30 @@ def find_inventory(path: Path | None) -> Inventory:
 
 
 def find_device(name: str, inventory: Path | None) -> Device:
-    """A device by its name in the inventory; it connects at its first use."""
-    return open_device(find_inventory(inventory).entry(name))
+    """The one device that a text selects; it connects at its first use."""
+    entries = find_devices(name, inventory)
+    if len(entries) > 1:
+        names = ", ".join(entry.name for entry in entries)
+        raise UserError(
+            f"--device {name} means {len(entries)} devices, and one is wanted here: name one of {names}"
+        )
+    return open_device(entries[0])
+
+
+def find_devices(text: str, inventory: Path | None) -> tuple[DeviceEntry, ...]:
+    """The devices that a text selects, each with a target to compile for; asks now for the passwords of those that have one."""
+    found = find_inventory(inventory)
+    entries = found.select(text)
+    for entry in entries:
+        if entry.target == UNKNOWN_TARGET:
+            raise UserError(
+                f"{entry.name} has the target '{UNKNOWN_TARGET}' in {found.path}: type `fusekit devices probe "
+                f"{entry.name}`, which says which one fits, and write it there"
+            )
+        if entry.target == NO_TARGET:
+            raise UserError(
+                f"{entry.name} has the target '{NO_TARGET}' in {found.path}: others are reached through it, and nothing "
+                "runs on it"
+            )
+    ask_for_passwords(entries)
+    return entries

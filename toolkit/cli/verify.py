@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
+from ...devices import Device
 from ..measure.record import RunRecord, Settings
 from ..measure.session import verify as verify_on
+from .each_device import in_turn
 from .option import (
     BandsOption,
-    DeviceOption,
+    DevicesOption,
     FusionsOption,
     InventoryOption,
     ModelArgument,
     ShapeOption,
     ThreadCountsOption,
     WinogradOption,
-    find_device,
+    find_devices,
     parse_fusions,
     parse_shapes,
     parse_switch,
@@ -31,7 +34,7 @@ from .variant import announce_first_link, compile_variants
 
 def verify(
     model: ModelArgument,
-    device: DeviceOption,
+    device: DevicesOption,
     fusion: FusionsOption = "full",
     threads: ThreadCountsOption = "1",
     bands: BandsOption = "on",
@@ -39,26 +42,34 @@ def verify(
     shape: ShapeOption = None,
     inventory: InventoryOption = None,
 ) -> None:
-    """Run MODEL on a device and compare every output with ONNX Runtime's; exit code 1 where one is wrong."""
+    """Run MODEL on devices and compare every output with ONNX Runtime's; exit code 1 where one is wrong."""
     fusions, counts = parse_fusions(fusion), parse_thread_counts(threads)
     banded, shapes = parse_switch(bands, "--bands"), parse_shapes(shape)
-    with find_device(device, inventory) as place:
-        variants = compile_variants(
+    entries = find_devices(device, inventory)
+    variants = {
+        target: compile_variants(
             model,
-            place.target,
+            target,
             fusions=fusions,
             threads=counts,
             bands=banded,
             winograd=parse_winograd(winograd),
             shapes=shapes,
         )
-        announce_first_link(variants.bundles[0].manifest.target.triple)
+        for target in dict.fromkeys(entry.target for entry in entries)
+    }
+
+    def verify_one(place: Device) -> None:
+        todo = variants[place.target]
+        announce_first_link(todo.bundles[0].manifest.target.triple)
         with progress() as shown:
-            shown.add_task(f"running on {device}", total=None)
-            records = verify_on(place, variants.bundles, variants.feeds, variants.want, Settings())
-    refuse_if_nothing_ran(records)
-    print_checks(records)
-    exit_if_any_failed(records)
+            shown.add_task(f"running on {place.name}", total=None)
+            records = verify_on(place, todo.bundles, todo.feeds, todo.want, Settings())
+        refuse_if_nothing_ran(records)
+        print_checks(records)
+        exit_if_any_failed(records)
+
+    in_turn(entries, verify_one)
 
 
 def print_checks(records: Sequence[RunRecord]) -> None:
@@ -72,10 +83,13 @@ def print_checks(records: Sequence[RunRecord]) -> None:
     for record in records:
         start = (record.fusion, str(record.threads))
         for check in record.checks:
-            verdict = "[green]ok[/green]" if check.ok else f"[red]wrong[/red]: {check.detail}"
+            verdict = (
+                Text("ok", "green") if check.ok else Text.assemble(("wrong", "red"), f": {check.detail}")
+            )
             table.add_row(*start, check.name, _number(check.max_abs_error), _number(check.limit), verdict)
         if not record.checks and record.error is not None:
-            table.add_row(*start, "–", "–", "–", f"[red]{record.error.kind}[/red]: {record.error.message}")
+            failure = Text.assemble((record.error.kind, "red"), f": {record.error.message}")
+            table.add_row(*start, "–", "–", "–", failure)
     console.print(table)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...devices.client import signature
 from ...devices.device import Device, DeviceError, Facts
 from ..reference import Arrays, reference_name
 from .check import OutputCheck, check_output
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 # An emulator runs at about a hundredth of a board's speed.
 CHECK_TIMEOUT_S = 600.0
+# Most sessions take less; the sentence of an error says how long it was.
+TURN_WAIT_S = 120.0
+# Around a run: to send a few hundred megabytes over a slow line, and to fetch the outputs.
+TRANSFER_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -41,20 +46,27 @@ def deploy(device: Device, staged: Stage) -> Deployment:
 
 
 def measure(
-    device: Device, bundles: Sequence[Bundle], feeds: Arrays, want: Arrays, settings: Settings
+    device: Device,
+    bundles: Sequence[Bundle],
+    feeds: Arrays,
+    want: Arrays,
+    settings: Settings,
+    *,
+    keep: bool = True,
 ) -> list[RunRecord]:
     """Records of all the variants, timed in turn in one process; a failure is a record with an error.
 
-    On an emulated device the outputs are checked and nothing is timed.
+    The device is locked meanwhile: where another has it for longer than TURN_WAIT_S, the error is "busy". On an
+    emulated device the outputs are checked and nothing is timed. Without `keep` the files are removed from the device again.
     """
-    return _session(device, bundles, feeds, want, settings, timed=not device.emulated)
+    return _session(device, bundles, feeds, want, settings, timed=not device.emulated, keep=keep)
 
 
 def verify(
     device: Device, bundles: Sequence[Bundle], feeds: Arrays, want: Arrays, settings: Settings
 ) -> list[RunRecord]:
-    """Records with output checks and no times."""
-    return _session(device, bundles, feeds, want, settings, timed=False)
+    """Records with output checks and no times; the device is locked as for `measure`."""
+    return _session(device, bundles, feeds, want, settings, timed=False, keep=True)
 
 
 def _session(
@@ -65,21 +77,28 @@ def _session(
     settings: Settings,
     *,
     timed: bool,
+    keep: bool,
 ) -> list[RunRecord]:
     nonce = secrets.token_hex(8)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     records = [_blank(device, bundle.manifest, settings, nonce, created) for bundle in bundles]
     try:
-        facts: Facts = device.probe()
-        deployment = deploy(device, stage(bundles, feeds))
+        staged = stage(bundles, feeds)
         mode = timing_arguments(settings) if timed else ["--check-only"]
-        completed = device.run(
-            ["./runner", "--nonce", nonce, *deployment.arguments, *mode],
-            cwd=deployment.folder,
-            timeout_s=_timeout_s(settings, len(bundles)) if timed else CHECK_TIMEOUT_S,
-        )
-        collected = collect(completed, nonce)
-        checks = _check(device, deployment, bundles, want) if collected.failure is None else {}
+        timeout_s = _timeout_s(settings, len(bundles)) if timed else CHECK_TIMEOUT_S
+        owner = signature(f"{'timing' if timed else 'checking'} {bundles[0].manifest.name}")
+        with device.lock(owner, for_s=timeout_s + TRANSFER_S, wait_s=TURN_WAIT_S):
+            facts: Facts = device.probe()
+            deployment = deploy(device, staged)
+            completed = device.run(
+                ["./runner", "--nonce", nonce, *deployment.arguments, *mode],
+                cwd=deployment.folder,
+                timeout_s=timeout_s,
+            )
+            collected = collect(completed, nonce)
+            checks = _check(device, deployment, bundles, want) if collected.failure is None else {}
+            if not keep:
+                device.run(["rm", "-rf", deployment.folder], cwd=deployment.folder, timeout_s=timeout_s)
     except DeviceError as error:
         failure = _said_before_dying(error, nonce) or Failure(error.kind, str(error))
         return [replace(record, error=failure) for record in records]
@@ -194,5 +213,5 @@ def _fill(
 
 
 def _timeout_s(settings: Settings, variants: int) -> float:
-    # A visit lasts as long as it must for its fewest samples: ten seconds of slack each cover a model of 2 s.
-    return 60 + variants * (settings.rounds + 1) * (settings.round_ms / 1000 + 10)
+    # A visit lasts as long as it must for its fewest samples: ten seconds of slack each cover a model of 2 s. Profiled runs come ten to a visit.
+    return 60 + variants * (settings.rounds + settings.profile // 10 + 1) * (settings.round_ms / 1000 + 10)

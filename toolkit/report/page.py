@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -35,7 +36,17 @@ STYLE: Mapping[str, object] = {
     "ytick.labelsize": 8.5,
     # TrueType with a Unicode map: text in the PDF can be searched and copied.
     "pdf.fonttype": 42,
+    # A name with dollar signs is a name, not a formula.
+    "text.parse_math": False,
 }
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page with room below `top`, a share of its height."""
+
+    figure: Figure
+    top: float
 
 
 def new_page(title: str, subtitle: str, footer: str) -> Figure:

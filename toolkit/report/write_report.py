@@ -1,4 +1,4 @@
-"""From records to a PDF: an overview, then for each session its times, kernels and fusion groups."""
+"""From records to a PDF: an overview, then for each session its times, kernels and fusion groups; first of all the fleet."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from ... import __version__
 from ...errors import UserError
 from ..measure.record import RunRecord
+from ..sweep.progress import Progress
 from .chapter import Chapter, chapters
 from .checks import check_page
+from .fleet import FLEET, fleet_pages, progress_of_chapters
 from .groups import group_pages
 from .kernels import kernel_page
 from .overview import overview_pages
@@ -22,10 +24,16 @@ from .page import STYLE, number_pages
 from .timing import timing_page
 
 PNG_DPI = 110
+MOST_SESSIONS = 24
+"""Of a fleet; with more of them a report has the pages of the fleet alone."""
 
 
-def write_report(records: Sequence[RunRecord], path: Path, *, png: bool = False) -> list[Path]:
+def write_report(
+    records: Sequence[RunRecord], path: Path, *, png: bool = False, sweep: Progress | None = None
+) -> list[Path]:
     """Writes the PDF and, with `png`, each page as NAME-01-overview.png beside it; returns what was written.
+
+    `sweep` adds what records cannot say: what failed without one, and what is not done yet.
 
     Raises UserError for a name that does not end in .pdf.
     """
@@ -34,9 +42,9 @@ def write_report(records: Sequence[RunRecord], path: Path, *, png: bool = False)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = [path]
     with style.context(dict(STYLE)):
-        pages = _pages(chapters(records))
+        pages = _pages(chapters(records), sweep)
         number_pages([figure for _, figure in pages])
-        with PdfPages(path, metadata=_metadata(records)) as pdf:
+        with PdfPages(path, metadata=_metadata(records, sweep)) as pdf:
             for _, figure in pages:
                 pdf.savefig(figure)
         if png:
@@ -47,10 +55,17 @@ def write_report(records: Sequence[RunRecord], path: Path, *, png: bool = False)
     return written
 
 
-def _pages(found: Sequence[Chapter]) -> list[tuple[str, Figure]]:
+def _pages(found: Sequence[Chapter], sweep: Progress | None) -> list[tuple[str, Figure]]:
     """Pages with short names for their files."""
-    footer = f"fusekit {__version__} · drawn {datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {len(found)} sessions"
-    pages = [("overview", figure) for figure in overview_pages(found, footer)]
+    fleet = sweep or progress_of_chapters(found)
+    sessions = max(len(found), fleet.count("finished"))
+    footer = f"fusekit {__version__} · drawn {datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {sessions} sessions"
+    pages = []
+    if sweep is not None or len(fleet.devices) >= FLEET:
+        pages = fleet_pages(fleet, footer)
+        if sessions > MOST_SESSIONS or not found:
+            return pages
+    pages += [("overview", figure) for figure in overview_pages(found, footer)]
     grouped = set()
     for chapter in found:
         name = f"{chapter.model}-{chapter.device}"
@@ -67,7 +82,9 @@ def _pages(found: Sequence[Chapter]) -> list[tuple[str, Figure]]:
     return pages
 
 
-def _metadata(records: Sequence[RunRecord]) -> dict[str, str]:
+def _metadata(records: Sequence[RunRecord], sweep: Progress | None) -> dict[str, str]:
+    if sweep is not None:
+        return {"Title": f"fusekit: sweep {sweep.name}", "Creator": f"fusekit {__version__}"}
     models = ", ".join(dict.fromkeys(record.model for record in records))
     devices = ", ".join(dict.fromkeys(record.device.name for record in records))
     return {"Title": f"fusekit: {models} on {devices}", "Creator": f"fusekit {__version__}"}

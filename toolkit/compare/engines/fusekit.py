@@ -9,10 +9,10 @@ from ..engine import Job, Run
 
 @dataclass(frozen=True)
 class Fusekit:
-    """One fusion level; kernels come from the cache where they were compiled before."""
+    """One fusion level; the bundle, or else its kernels, come from the cache where they were compiled before."""
 
     fusion: str
-    modules = ("fusekit.compiler.compile", "fusekit.toolkit.api")
+    modules = ("fusekit.toolkit.api", "fusekit.toolkit.bundle_cache", "fusekit.toolkit.zoo_model")
     distributions = ()
 
     def load(self, job: Job) -> Run:

@@ -28,6 +28,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main(path: str) -> None:
     board = json.loads(Path(path).read_text())
     root = Path(board["root"])
+    if board["tied"]:
+        _record(os.getpid(), board["process"])
+    else:
+        _detach(board["process"])
     _enter_namespaces()
     os.setgid(0)
     os.setuid(0)
@@ -42,7 +46,7 @@ def main(path: str) -> None:
     for device in ("null", "zero", "urandom"):
         (root / "dev" / device).touch()
         _mount(f"/dev/{device}", root / "dev" / device, flags=MS_BIND)
-    home = root / "home/pi"
+    home = root / "home" / board["user"]
     if board["home_bytes"]:
         owner = board["user_id"]
         options = f"size={board['home_bytes']},mode=755,uid={owner},gid={owner}"
@@ -52,10 +56,24 @@ def main(path: str) -> None:
         _mount("none", home, flags=MS_REMOUNT | MS_BIND | MS_RDONLY)
     # sshd insists on a chroot whose whole path belongs to root and is closed to others.
     _mount(root, "/mnt", flags=MS_BIND | MS_REC)
-    _check(
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "prctl"
-    )  # a killed test run leaves no server behind
+    if board["tied"]:  # to who started it: a killed test run leaves no server behind
+        _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
     os.execv("/usr/sbin/sshd", ["/usr/sbin/sshd", "-D", "-E", board["log"], "-f", board["config"]])
+
+
+def _record(pid: int, path: str) -> None:
+    """Write which process this is: its pid alone may be another's tomorrow."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    Path(path).write_text(Path(f"/proc/{pid}/stat").read_text() + boot)
+
+
+def _detach(path: str) -> None:
+    """Go on as a process that nobody waits for; the one that was started records it and ends."""
+    child = os.fork()
+    if child:
+        _record(child, path)
+        os._exit(0)
+    os.setsid()
 
 
 def _enter_namespaces() -> None:

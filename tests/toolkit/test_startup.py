@@ -1,0 +1,44 @@
+"""The benchmark of start-up: what it reads of a process, and one engine from path to output."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.startup import first_output, in_turn, pss_bytes
+from benchmarks.startup_worker import Start
+from fusekit.toolkit.compare.engine import Job
+from fusekit.toolkit.compare.lineup import ENGINES
+
+from .fake_bundle import N, write_model
+
+
+def test_memory_is_that_of_the_process_and_none_when_it_has_ended() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert pss_bytes(ended.pid) == 0
+    before = pss_bytes(os.getpid())
+    held = np.ones(32 << 20, np.uint8)
+    assert 24 << 20 < pss_bytes(os.getpid()) - before < 64 << 20
+    del held
+
+
+def test_every_other_turn_runs_backwards() -> None:
+    number = itertools.count()
+    found = in_turn(["a", "b"], 3, lambda name: (name, next(number)))
+    assert found == {"a": [("a", 0), ("a", 3), ("a", 4)], "b": [("b", 1), ("b", 2), ("b", 5)]}
+
+
+def test_a_start_takes_time_or_has_a_reason(tmp_path: Path) -> None:
+    feeds = {"x": np.ones((1, N), np.float32)}
+    cpus = (min(os.sched_getaffinity(0)),)
+    ours = Job(write_model(tmp_path / "m.onnx"), None, feeds, ("y",), 1, tmp_path)
+    started, taken = first_output(Start(ENGINES["fusekit-full"], ours, cpus), poll=True)
+    assert started.ns is not None and started.cpu_ns > 0 and taken >= 0
+    absent, _ = first_output(Start(ENGINES["litert"], ours, cpus), poll=False)
+    assert absent.ns is None and ("--tflite" in absent.reason or "not installed" in absent.reason)

@@ -1,0 +1,1 @@
+"""Searching the legal schedules of a model's kernels by timing them on a device."""
