@@ -134,6 +134,16 @@ class Emitter:
         """A run-time value in ``[lo, hi]`` as a coordinate."""
         return Coord.at(value) if isinstance(value, int) else Coord(0, ((value, 1),), lo, hi, align)
 
+    def unflattened(self, number: Coord, extents: Sequence[int]) -> list[Coord]:
+        """The coordinates of element `number` in a grid of `extents`, outermost first."""
+        found: list[Coord] = []
+        rest = self.materialise(number)
+        for extent in reversed(extents[1:]):
+            found.append(self.coord(self.builder.urem(rest, self.i64(extent)), 0, extent - 1))
+            rest = self.builder.udiv(rest, self.i64(extent))
+        found.append(self.coord(rest, 0, extents[0] - 1))
+        return found[::-1]
+
     def address(self, pointer: Value, dtype: str, coord: Coord) -> Value:
         """Pointer to the element at `coord`; the constant part is added last, where addressing modes take it."""
         element = _MEMORY_TYPES[dtype]

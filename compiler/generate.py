@@ -83,8 +83,8 @@ class _Nest:
 
     def _unit(self, unit: Coord) -> list[Value]:
         schedule, place = self.kernel.schedule, self.place
-        row = axis_of(self.root, place.row)
-        count = self._row_count(self.root, place)
+        stage, counted = self.kernel.counted
+        row, count = axis_of(stage, counted.row), self._row_count(stage, counted)
         if schedule.parallel == "lanes":
             value = self.e.materialise(unit)
             lo, hi = (
@@ -106,13 +106,20 @@ class _Nest:
         )  # fmt: skip
         lo, hi = self._row_of(first), self._row_of(last)
         point = point.at(TILE.id, self.e.coord(lo, 0, row.extent))
+        if self.stages[0][1].halo is None:
+            self._same_rows(point, (lo, hi), (first, last))
+            return []
         if place.outer:
             self._restart(tile)
         self._producers(point, lo, hi)
-        ANCHORS[self.root.anchor](
-            self.low, self.root, place, Region(point, first, last, 0, self._lane_blocks(self.root, place))
-        )
+        self._anchor(self.root, place, point, first, last)
         return []
+
+    def _anchor(self, stage: Stage, place: Place, point: Point, lo: Value | int, hi: Value | int) -> None:
+        """Rows ``[lo, hi)`` of a stage, all lanes."""
+        ANCHORS[stage.anchor](
+            self.low, stage, place, Region(point, lo, hi, 0, self._lane_blocks(stage, place))
+        )
 
     def _times(self, value: Value, factor: int) -> Value:
         return value if factor == 1 else self.e.builder.mul(value, self.e.i64(factor))
@@ -128,30 +135,19 @@ class _Nest:
 
     def _row_of(self, number: Value) -> Value:
         """The first row of a block, where rows are counted in blocks."""
-        if self.place.row != self.place.col:
+        stage, place = self.kernel.counted
+        if place.row != place.col:
             return number
-        _, large, size = balanced(axis_of(self.root, self.place.row).extent, self.place.block.mr)
+        _, large, size = balanced(axis_of(stage, place.row).extent, place.block.mr)
         b = self.e.builder
         over = self.e.maximum(b.sub(self.e.i64(number), self.e.i64(large)), 0)
         return b.sub(b.mul(self.e.i64(number), self.e.i64(size)), self.e.i64(over))
 
     def _outer(self, unit: Coord, tiles: int) -> tuple[Point, Coord]:
         """The outer coordinates and the tile number of a unit."""
-        coords: dict[int, Coord] = {}
-        value = self.e.materialise(unit)
-        rest = value
-        tile = self.e.coord(value, 0, tiles - 1)
-        if self.place.outer:
-            tile = self.e.coord(self.e.builder.urem(value, self.e.i64(tiles)), 0, tiles - 1)
-            rest = self.e.builder.udiv(value, self.e.i64(tiles))
-        for number in reversed(self.place.outer):
-            extent = axis_of(self.root, number).extent
-            if number == self.place.outer[0]:
-                coords[number] = self.e.coord(rest, 0, extent - 1)
-            else:
-                coords[number] = self.e.coord(self.e.builder.urem(rest, self.e.i64(extent)), 0, extent - 1)
-                rest = self.e.builder.udiv(rest, self.e.i64(extent))
-        return Point(coords), tile
+        extents = [axis_of(self.root, number).extent for number in self.place.outer]
+        *outer, tile = self.e.unflattened(unit, [*extents, tiles])
+        return Point(dict(zip(self.place.outer, outer, strict=True))), tile
 
     def _restart(self, tile: Coord) -> None:
         """At the first tile of an image no row has been made yet."""
@@ -164,8 +160,6 @@ class _Nest:
 
     def _producers(self, point: Point, lo: Value | int, hi: Value | int) -> None:
         """Make what rows ``[lo, hi)`` of the root need, from the first stage on."""
-        if self.stages[0][1].halo is None:
-            return self._same_rows(point, lo, hi)
         needs: dict[str, tuple[Value | int, Value | int]] = {}
         points: dict[str, Point] = {}
         wanted: list[tuple[Stage, Place, Point, Value | int, Value | int]] = [
@@ -185,12 +179,10 @@ class _Nest:
         for stage, place, where, _, _ in reversed(wanted[1:]):
             self._produce(stage, place, where, *needs[place.local])
 
-    def _same_rows(self, point: Point, lo: Value | int, hi: Value | int) -> None:
-        """The root's rows of every earlier stage of a row group."""
-        for stage, place in self.stages[:-1]:
-            ANCHORS[stage.anchor](
-                self.low, stage, place, Region(point, lo, hi, 0, self._lane_blocks(stage, place))
-            )
+    def _same_rows(self, point: Point, rows: tuple[Value, Value], blocks: tuple[Value, Value]) -> None:
+        """The same rows of every stage of a row group; `blocks` for the one whose rows are the columns of register blocks."""
+        for stage, place in self.stages:
+            self._anchor(stage, place, point, *(blocks if place.row == place.col else rows))
 
     def _minus(self, value: Value | int, amount: int) -> Value | int:
         if isinstance(value, int):
@@ -241,9 +233,7 @@ class _Nest:
             self._blank_rows(place, e.maximum(lo, halo.top + row.extent), hi)
         if halo.left or halo.cols > halo.left + _columns(stage, place):
             self._blank_columns(stage, place, inner_lo, inner_hi)
-        ANCHORS[stage.anchor](
-            self.low, stage, place, Region(point, inner_lo, inner_hi, 0, self._lane_blocks(stage, place))
-        )
+        self._anchor(stage, place, point, inner_lo, inner_hi)
 
     def _blank_rows(self, place: Place, lo: Value | int, hi: Value | int) -> None:
         halo = place.halo

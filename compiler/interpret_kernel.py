@@ -94,17 +94,17 @@ def _parts(kernel: Kernel, buffers: dict[str, Array]) -> Iterator[tuple[Stage, P
             stage, place = kernel.stages[number], kernel.schedule.places[number]
             halo = place.halo
             if halo is None:
-                yield stage, Part(_values(place, made), outside)
+                yield from ((stage, Part(values, outside)) for values in _walked(stage, place, made))
                 continue
             _blank(buffers[place.local], halo, stage, place, made)
             extent = axis_of(stage, place.row).extent
             lo, hi = (min(max(row - halo.top, 0), extent) for row in (made.lo, made.hi))
             if lo < hi:
                 yield stage, Part(_values(place, _Rows(lo, hi, made.fixed)), outside)
-        values = _values(kernel.schedule.places[-1], rows)
-        if lanes is not None:
-            values[kernel.schedule.places[-1].lane] = np.arange(lanes.start, lanes.stop)
-        yield kernel.root, Part(values, outside)
+        for values in _walked(kernel.root, kernel.schedule.places[-1], rows):
+            if lanes is not None:
+                values[kernel.schedule.places[-1].lane] = np.arange(lanes.start, lanes.stop)
+            yield kernel.root, Part(values, outside)
 
 
 def _values(place: Place, rows: _Rows) -> dict[int, Array]:
@@ -112,10 +112,21 @@ def _values(place: Place, rows: _Rows) -> dict[int, Array]:
     return {**fixed, place.row: np.arange(rows.lo, rows.hi)}
 
 
+def _walked(stage: Stage, place: Place, rows: _Rows) -> Iterator[dict[int, Array]]:
+    """The values of the stage's axes in those rows: one by one where a row is a place along several of them."""
+    if not place.walked:
+        yield _values(place, rows)
+        return
+    extents = [axis_of(stage, number).extent for number in place.walked]
+    for row in range(rows.lo, rows.hi):
+        yield dict(zip(place.walked, (np.array([v]) for v in np.unravel_index(row, extents)), strict=True))
+
+
 def _units(kernel: Kernel) -> Iterator[tuple[_Rows, range | None]]:
     """The root's rows in each unit, and the lanes where units are blocks of these."""
     schedule, root, place = kernel.schedule, kernel.root, kernel.schedule.places[-1]
-    row = axis_of(root, place.row)
+    stage, counted = kernel.counted
+    row = axis_of(stage, counted.row)
     if schedule.parallel == "lanes":
         assert not place.outer, "lanes are shared out within one image"
         lane = axis_of(root, place.lane)
@@ -124,7 +135,7 @@ def _units(kernel: Kernel) -> Iterator[tuple[_Rows, range | None]]:
             lanes = range(unit * width, min((unit + 1) * width, lane.extent))
             yield _Rows(0, row.extent, {}), lanes
         return
-    count = balanced(row.extent, place.block.mr)[0] if place.row == place.col else row.extent
+    count = balanced(row.extent, counted.block.mr)[0] if counted.row == counted.col else row.extent
     tiles = -(-count // schedule.tile)
     extents = [axis_of(root, number).extent for number in place.outer]
     assert schedule.units == tiles * int(np.prod(extents)), f"{schedule.units} units are not all the work"
@@ -133,14 +144,14 @@ def _units(kernel: Kernel) -> Iterator[tuple[_Rows, range | None]]:
         last = min(first + schedule.tile, count)
         outer = np.unravel_index(unit // tiles, extents) if extents else ()
         fixed = {number: int(value) for number, value in zip(place.outer, outer, strict=True)}
-        yield _Rows(_first_row(root, place, first), _first_row(root, place, last), fixed), None
+        yield _Rows(_first_row(stage, counted, first), _first_row(stage, counted, last), fixed), None
 
 
-def _first_row(root: Stage, place: Place, number: int) -> int:
+def _first_row(stage: Stage, place: Place, number: int) -> int:
     """The first row of a block of rows, or the row of that number where rows are not the columns of a block."""
     if place.row != place.col:
         return number
-    _, large, size = balanced(axis_of(root, place.row).extent, place.block.mr)
+    _, large, size = balanced(axis_of(stage, place.row).extent, place.block.mr)
     return number * size - max(number - large, 0)
 
 

@@ -100,11 +100,14 @@ class Place:
     """Into how many tiles the rows are cut; 0: as many as the caches ask for."""
     signature: Signature | None = None
     """What block, tiles and epilogue were chosen for; None where there was no choice. No part of the kernel's text."""
+    walked: tuple[int, ...] = ()
+    """Axes that rows count through as one, outermost first, `row` the last of them; empty where rows are those of `row` alone."""
 
     def __str__(self) -> str:
         block = f"{self.block.mr}x{self.block.nv} unroll {self.block.unroll}"
         text = f"outer {self.outer} row a{self.row} col a{self.col} lane a{self.lane} block {block} k {self.k_order}"
         text += " packed" * self.packed + " row epilogue" * self.row_epilogue
+        text += f" rows through {self.walked}" * bool(self.walked)
         return text + (f" into {self.local} {self.halo}" if self.local else "")
 
 
@@ -141,6 +144,12 @@ class Kernel:
     def root(self) -> Stage:
         """The stage whose rows the outer loop walks."""
         return self.stages[-1]
+
+    @property
+    def counted(self) -> tuple[Stage, Place]:
+        """The stage whose rows units count: one that has them as columns of its register blocks, in whole blocks, else the root."""
+        pairs = list(zip(self.stages, self.schedule.places, strict=True))
+        return next((pair for pair in pairs if pair[1].row == pair[1].col), pairs[-1])
 
     @cached_property
     def symbol(self) -> str:

@@ -1,4 +1,8 @@
-"""Row group to Kernel: every stage computes the rows of one tile, into panels that later stages read."""
+"""Row group to Kernel: every stage computes the rows of one tile, into panels that later stages read.
+
+Rows along several axes are fixed by the unit but for the innermost. Those of a product are its columns, all axes together: its register blocks want
+more of them than a small map has along one axis.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
 
+from .anchors.region import balanced
 from .expr import Expr, Load, Lookup, rewrite
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs, merge_shared
 from .graph import Type, item_bytes
 from .index import Axis, Index
-from .kernel import TILE, Local, Schedule
+from .kernel import TILE, Local, Place, Schedule
 from .lowered import Lowered, canonical
 from .schedule import Choose, schedule_stage
 from .stage import Group, Stage, Store
@@ -46,14 +51,15 @@ def lower_rows(
         inline_plain_operands(flatten_stage(_through_panels(stage, panels, group), known))
         for stage in group.stages
     ]
-    stages, rows = merge_shared(stages, group.rows, constants)
-    scheduled = [
-        schedule_stage(_relative(stage, panels, rows), choose, constants, rows=rows) for stage in stages
-    ]
+    scheduled, rows, size = (
+        _walked_as_one(stages, panels, group.rows, choose, constants, threads)
+        if any(stage.anchor == "contraction" for stage in stages)
+        else _outer_rows_fixed(stages, panels, group.rows, choose, constants)
+    )
     earlier = [replace(place, local=stage.stores[0].buffer) for stage, place in scheduled[:-1]]
     places = (*earlier, scheduled[-1][1])
     vector = places[-1].block.nv * machine.lanes if places[-1].row == places[-1].lane else 1
-    row_bytes = sum(panel.row_size * item_bytes(panel.dtype) for panel in panels.values())
+    row_bytes = size * sum(panel.row_size * item_bytes(panel.dtype) for panel in panels.values())
     streamed = sum(
         4 * types[load.buffer].size
         for stage in stages
@@ -62,7 +68,9 @@ def lower_rows(
     )
     tile = _tile(rows, row_bytes, streamed, vector, machine, threads)
     units = prod(axis.extent for axis in rows[:-1]) * ceil(rows[-1].extent / tile)
-    locals_ = [Local(panel.local, panel.dtype, tile * panel.row_size, "panel") for panel in panels.values()]
+    locals_ = [
+        Local(panel.local, panel.dtype, tile * size * panel.row_size, "panel") for panel in panels.values()
+    ]
     return canonical(
         [stage for stage, _ in scheduled],
         places,
@@ -72,6 +80,53 @@ def lower_rows(
         types,
         target,
     )
+
+
+_Scheduled = tuple[list[tuple[Stage, Place]], Sequence[Axis], int]
+"""Stages with their places, the axes whose last one units cut into tiles, and rows of a step along it."""
+
+
+def _outer_rows_fixed(
+    stages: Sequence[Stage],
+    panels: Mapping[str, _Panel],
+    rows: Sequence[Axis],
+    choose: Choose,
+    constants: frozenset[str],
+) -> _Scheduled:
+    """A unit is a tile of the innermost row axis."""
+    merged, left = merge_shared(stages, rows, constants)
+    outer = frozenset(axis.id for axis in left[:-1])
+    placed = [
+        schedule_stage(_relative(stage, panels, outer), choose, constants, rows=left) for stage in merged
+    ]
+    return placed, left, 1
+
+
+def _walked_as_one(
+    stages: Sequence[Stage],
+    panels: Mapping[str, _Panel],
+    rows: Sequence[Axis],
+    choose: Choose,
+    constants: frozenset[str],
+    threads: int,
+) -> _Scheduled:
+    """A unit is a tile of the rows along all axes together, in blocks of the product's columns."""
+    placed, counted, size = [], Axis(0, 1), 1
+    for stage in stages:
+        (stage,), left = merge_shared([stage], rows, constants)
+        stage, place = schedule_stage(_relative(stage, panels, frozenset()), choose, constants, rows=left)
+        if place.row == place.col:  # a product
+            block = place.block
+            mr = min(block.mr, ceil(left[0].extent / threads))  # every thread has blocks of its own
+            # Its steps are all alike: twice as many together are nothing but less of a loop, which has to remain one.
+            long = prod(axis.extent for axis in stage.reduce) >= 4 * block.unroll
+            place = replace(place, block=replace(block, mr=mr, unroll=block.unroll * (2 if long else 1)))
+            blocks, _, size = balanced(left[0].extent, mr)
+            counted = replace(left[0], extent=blocks)
+        elif place.outer:
+            place = replace(place, outer=(), walked=(*place.outer, place.row))
+        placed.append((stage, place))
+    return placed, (counted,), size
 
 
 def _tile(
@@ -131,10 +186,9 @@ def _through_panels(stage: Stage, panels: Mapping[str, _Panel], group: Group) ->
     return replace(stage, stores=(*stores, *(s for s in stage.stores if s.buffer not in inner)))
 
 
-def _relative(stage: Stage, panels: Mapping[str, _Panel], rows: Sequence[Axis]) -> Stage:
-    """The stage with the addresses of panels counted from the first row of the tile in progress."""
+def _relative(stage: Stage, panels: Mapping[str, _Panel], outer: frozenset[int]) -> Stage:
+    """The stage with the addresses of panels counted from the first row of the tile in progress; its unit fixes the axes `outer`."""
     size = {panel.local: panel.row_size for panel in panels.values()}
-    outer = {axis.id for axis in rows[:-1]}
 
     def moved(index: Index, buffer: str) -> Index:
         inside = Index(index.const, tuple(t for t in index.terms if not Index(0, (t,)).axes & outer))

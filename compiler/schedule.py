@@ -308,12 +308,10 @@ def _reduce(stage: Stage) -> tuple[Stage, Place]:
 
 
 def _by_rows(stage: Stage, choose: Choose, rows: tuple[Axis, ...], packed: bool) -> tuple[Stage, Place]:
-    """A stage of a row group: the unit fixes all of `rows` but the last, of which it computes a tile."""
-    numbers = tuple(axis.id for axis in rows)
+    """A stage of a row group: the unit fixes all of `rows` but the last, of which it computes a tile; those of a product are its columns."""
     if stage.anchor == "contraction":
-        inside = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers[:-1]))
-        inside, place = _contraction(inside, choose, packed, numbers[-1])
-        return replace(inside, axes=(*rows[:-1], *inside.axes)), replace(place, outer=numbers[:-1])
+        return _contraction(stage, choose, packed, None)
+    numbers = tuple(axis.id for axis in rows)
     within = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers))
     assert stage.anchor in ("reduce", "pointwise"), f"rows of a {stage.anchor} are not computed alone"
     within, place = _reduce(within) if stage.anchor == "reduce" else _pointwise(within, choose)

@@ -45,9 +45,6 @@ BYTES_PER_CYCLE = 8
 CLEARLY = 0.8
 """Share of the direct way's cycles that the transformed one may take: it writes more code and rounds more."""
 
-SMALL_BLOCKS = 1.15
-"""Cycles of the products over those of full register blocks: a row of tiles has few columns."""
-
 CHEAP = 12
 """Primitives of a prologue that may be computed for each of the 36 inputs of a tile of 16."""
 
@@ -153,11 +150,11 @@ def _pays(conv: _Convolution, machine: Machine) -> bool:
     there = tiles * vectors_in * (INPUT_OPS / machine.fma_pipes + 2 * SIDE**2 / machine.load_pipes)
     back = tiles * vectors_out * (OUTPUT_OPS / machine.fma_pipes + (SIDE**2 + OUT**2) / machine.load_pipes)
     kernels = 4 * c * n * (SIDE**2 - KERNEL**2) / BYTES_PER_CYCLE
-    return SMALL_BLOCKS * products + there + back + kernels < CLEARLY * direct
+    return products + there + back + kernels < CLEARLY * direct
 
 
 def _row_group(group: Group, conv: _Convolution, kernels: str) -> Group:
-    """The three stages; they share the rows of tiles."""
+    """The three stages; they share the tiles, which are the product's columns."""
     high, wide = _tiles(conv)
     n, ty, tx = replace(conv.batch, id=0), Axis(1, high), Axis(2, wide)
     c, oc, element = Axis(3, conv.channels.extent), Axis(4, conv.outputs.extent), Axis(5, SIDE * SIDE)
@@ -177,7 +174,7 @@ def _row_group(group: Group, conv: _Convolution, kernels: str) -> Group:
         (Store(Acc("float32"), after, (Index.of(element), *where, Index.of(oc))),),
     )  # fmt: skip
     back = Stage("pointwise", (n, ty, tx, oc), (), "sum", (), None, _stores(conv, after, n, ty, tx, oc))
-    rows = tuple(axis for axis in (n, ty) if axis.extent > 1) or (NO_ROW,)
+    rows = tuple(axis for axis in (n, ty, tx) if axis.extent > 1) or (NO_ROW,)
     return Group(
         (there, product, back),
         group.nodes,
@@ -219,7 +216,7 @@ def _inputs_of(d: Sequence[Expr]) -> list[Expr]:
     even, odd = op("muladd", d[2], -4.0, d[4]), op("muladd", d[1], -4.0, d[3])
     far, near = d[4] - d[2], d[3] - d[1]
     return [
-        op("muladd", d[2], -5.0, op("muladd", d[0], 4.0, d[4])),
+        op("muladd", d[0], 4.0, even - d[2]),
         even + odd,
         even - odd,
         op("muladd", near, 2.0, far),
@@ -235,7 +232,7 @@ def _outputs_of(m: Sequence[Expr]) -> list[Expr]:
         m[0] + sum1 + sum2,
         op("muladd", gap2, 2.0, gap1),
         op("muladd", sum2, 4.0, sum1),
-        op("muladd", gap2, 8.0, gap1) + m[5],
+        op("muladd", gap2, 8.0, gap1 + m[5]),
     ]
 
 
@@ -252,6 +249,8 @@ def _stores(conv: _Convolution, sums: str, n: Axis, ty: Axis, tx: Axis, oc: Axis
             if conv.stage.init is not None:
                 total = total + substitute(conv.stage.init, at)
             box = (Bound(y, 0, conv.rows.extent), Bound(x, 0, conv.cols.extent))
+            if any(bound.verdict is False for bound in box):
+                continue  # a map of fewer rows or columns than a tile
             for store in conv.stage.stores:
                 value = _with_acc(substitute(store.value, at), total)
                 stores.append(

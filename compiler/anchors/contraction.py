@@ -9,7 +9,7 @@ multiplied into whole vectors of `b`. A constant `b` is packed: for every block 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from ..emit import Coord, Emitter, Value, lanes_of
@@ -32,15 +32,25 @@ all steps out of the loop over columns and spill them."""
 
 
 def emit_contraction(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
-    """All columns and the region's rows and lane blocks, block by block: weights stay close while rows go by."""
+    """All columns and the region's rows and lane blocks, one batch of weights after the other, in the order in which they are packed."""
+    batch = [axis for axis in free_axes(stage, place) if axis in batch_axes(stage, place)]
+    nest(
+        low.emitter, batch, region.point,
+        lambda point: _lane_blocks(low, stage, place, replace(region, point=point), batch),
+    )  # fmt: skip
+
+
+def _lane_blocks(low: Lowering, stage: Stage, place: Place, region: Region, batch: list[Axis]) -> None:
+    """The region for one value of the axes `batch`, block by block: weights stay close while rows go by."""
     e = low.emitter
+    others = [axis for axis in free_axes(stage, place) if axis not in batch]
     lane = axis_of(stage, place.lane)
     width = place.block.nv * e.target.machine.lanes
     whole = lane.extent // width
 
     def lane_block(n: Coord, width: int) -> None:
         micro = _Micro(low, stage, place, n, width)
-        nest(e, free_axes(stage, place), region.point, lambda point: columns(micro, point))
+        nest(e, others, region.point, lambda point: columns(micro, point))
 
     def columns(micro: _Micro, point: Point) -> None:
         if place.col is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from math import prod
 
 from ..emit import Coord, Value
 from ..expr import Expr
@@ -27,6 +28,9 @@ def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) ->
             _span(low, stage, place, region if row.id == lane.id else None, point, start, end)
 
     inner = free_axes(stage, place)
+    if place.walked:
+        axes = [axis_of(stage, number) for number in place.walked]
+        return _walk(low, values, axes, region, lambda point: _loops(low, values, inner, point, spans))
     if row.id == lane.id:
         return _loops(low, values, inner, region.point, spans)
     e = low.emitter
@@ -39,6 +43,37 @@ def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) ->
         e.loop(
             e.maximum(region.row_lo, start), e.minimum(region.row_hi, end), 1, step, bounds=(start, end - 1)
         )
+
+
+def _walk(
+    low: Lowering, values: tuple[Expr, ...], axes: list[Axis], region: Region, body: Callable[[Point], None]
+) -> None:
+    """The region's rows, each a place along all of `axes`, by code of its own for each side that a guard has along them."""
+    e = low.emitter
+
+    def side(point: Point, left: list[tuple[Axis, Coord]]) -> None:
+        if not left:
+            return body(point)
+        (axis, coord), *others = left
+
+        def among(segments: list[tuple[int, int]]) -> None:
+            (start, end), *after = segments
+            here = Coord.at(start) if end - start == 1 else coord.within(start, end - 1)
+
+            def inside() -> None:
+                side(point.at(axis.id, here), others)
+
+            if not after:
+                return inside()
+            e.when(e.builder.icmp_signed("<", e.materialise(coord), e.i64(end)), inside, lambda: among(after))
+
+        among(_segments(values, axis))
+
+    def step(number: Coord, _: list[Value]) -> list[Value]:
+        side(region.point, list(zip(axes, e.unflattened(number, [a.extent for a in axes]), strict=True)))
+        return []
+
+    e.loop(region.row_lo, region.row_hi, 1, step, bounds=(0, prod(axis.extent for axis in axes) - 1))
 
 
 def _segments(values: tuple[Expr, ...], axis: Axis) -> list[tuple[int, int]]:

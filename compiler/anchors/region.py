@@ -46,7 +46,7 @@ def store_all(low: Lowering, stage: Stage, point: Point, acc: Value | None) -> N
 
 def free_axes(stage: Stage, place: Place) -> list[Axis]:
     """Output axes that neither the unit, nor rows, columns or lanes walk: plain outer loops."""
-    taken = {*place.outer, place.row, place.col, place.lane}
+    taken = {*place.outer, *place.walked, place.row, place.col, place.lane}
     return [axis for axis in stage.axes if axis.id not in taken and axis.extent > 1]
 
 

@@ -39,15 +39,19 @@ class Net:
         return name
 
     def conv(
-        self, x: str, channels: int, kernel: int = 1, stride: int = 1, group: int = 1, pad: int | None = None
-    ) -> str:
+        self, x: str, channels: int, kernel: int = 1, stride: int = 1, group: int = 1,
+        pad: int | tuple[int, ...] | None = None,
+    ) -> str:  # fmt: skip
         n, c, *size = self.types[x].shape
-        pad = kernel // 2 if pad is None else pad
-        out = tuple((extent + 2 * pad - kernel) // stride + 1 for extent in size)
+        pads = pad if isinstance(pad, tuple) else (kernel // 2 if pad is None else pad,) * 4
+        out = tuple(
+            (extent + before + after - kernel) // stride + 1
+            for extent, before, after in zip(size, pads[:2], pads[2:], strict=True)
+        )
         weights, bias = self.constant(channels, c // group, kernel, kernel), self.constant(channels)
         return self.node(
             "Conv", (n, channels, *out), x, weights, bias,
-            strides=(stride, stride), dilations=(1, 1), pads=(pad,) * 4, group=group,
+            strides=(stride, stride), dilations=(1, 1), pads=pads, group=group,
         )  # fmt: skip
 
     def unary(self, op: str, x: str, **attrs: float) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 import pytest
 
 import fusekit
+from fusekit.compiler import winograd
+from fusekit.compiler.anchors.region import axis_of, balanced
 from fusekit.compiler.compile import Options, Stages, assemble_bundle, lower_graph
 from fusekit.compiler.fusion import LEVELS, Level
 from fusekit.compiler.graph import Graph
@@ -19,9 +23,12 @@ CLOSE = 1e-5
 """Of the largest output; a direct convolution of these sizes stays below a tenth of it."""
 
 
-def between(net: Net, size: int, channels: int, outputs: int, pad: int = 1, batch: int = 1) -> str:
+def between(
+    net: Net, size: int | tuple[int, int], channels: int, outputs: int, pad: int | tuple[int, ...] = 1, batch: int = 1,
+) -> str:  # fmt: skip
     """A 3x3 convolution between two 1x1 ones, so that what it reads and writes lies channels last."""
-    x = net.unary("Relu", net.conv(net.input(batch, 8, size, size), channels))
+    high, wide = (size, size) if isinstance(size, int) else size
+    x = net.unary("Relu", net.conv(net.input(batch, 8, high, wide), channels))
     return net.conv(net.unary("Relu", net.conv(x, outputs, 3, pad=pad)), 8)
 
 
@@ -59,6 +66,66 @@ def test_every_stage_gives_the_answer(size: int, channels: int, outputs: int, pa
 def test_images_of_a_batch_are_apart() -> None:
     net = Net()
     check(net.graph(between(net, 17, 32, 24, batch=2)), net, Options(threads=2))
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small convolutions are transformed too."""
+    monkeypatch.setattr(winograd, "_pays", lambda conv, machine: True)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(
+    ("size", "pad", "batch", "threads"),
+    [
+        ((5, 5), 1, 1, 1),
+        ((7, 7), 1, 1, 2),
+        ((3, 9), 1, 1, 1),
+        ((9, 3), 1, 3, 2),
+        ((3, 3), 1, 1, 1),
+        ((13, 9), (0, 1, 2, 0), 2, 2),
+        ((7, 7), (2, 0, 0, 3), 2, 1),
+    ],
+)
+def test_small_maps_of_every_shape(
+    size: tuple[int, int], pad: int | tuple[int, ...], batch: int, threads: int
+) -> None:
+    net = Net()
+    check(net.graph(between(net, size, 12, 20, pad, batch)), net, Options(threads=threads))
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("pad", [1, (0, 2, 1, 0)])
+def test_pads_are_zero_where_the_prologue_is_not(pad: int | tuple[int, ...]) -> None:
+    net = Net()
+    x = net.conv(net.input(2, 8, 7, 9), 12)
+    y = net.conv(net.unary("Sigmoid", x), 20, 3, pad=pad)
+    check(net.graph(net.binary("Add", net.conv(y, 8), net.conv(net.unary("Relu", y), 8))), net, Options())
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(("size", "blocks"), [(7, 1), (14, 4), (28, 10)])
+def test_tiles_of_all_rows_fill_register_blocks(size: int, blocks: int) -> None:
+    net = Net()
+    stages = lower_graph(net.graph(between(net, size, 16, 16)), Options(target="cortex-a76"))
+    (kernel,) = (step.kernel for step in stages.lowered if len(step.kernel.stages) == 3)
+    product, place = kernel.counted
+    tiles = ceil(size / 4) ** 2
+    assert (product.anchor, axis_of(product, place.row).extent) == ("contraction", tiles)
+    assert balanced(tiles, place.block.mr)[0] == blocks
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("size", [7, 14])
+def test_threads_change_no_bit(size: int) -> None:
+    net = Net()
+    graph, feeds = net.graph(between(net, size, 24, 40)), net.feeds()
+    one, two = (
+        fusekit.load(assemble_bundle(lower_graph(graph, options), options, "")).run(feeds)
+        for options in (Options(threads=1), Options(threads=2))
+    )
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, two[name])
 
 
 @pytest.mark.parametrize("level", LEVELS)
