@@ -59,7 +59,7 @@ class Signature:
         found = _TEXT.fullmatch(text)
         if found is None:
             raise ValueError(f"{text!r} is no signature of a stage")
-        return Signature(
+        signature = Signature(
             next(name for name in get_args(Tunable) if name == found["tunable"]),
             int(found["rows"]),
             int(found["columns"]),
@@ -70,6 +70,18 @@ class Signature:
             int(found["epilogue"]),
             found["packed"] is not None,
             found["dtype"],
+        )
+        if str(signature) != text or not signature._is_whole():
+            raise ValueError(f"{text!r} is no signature of a stage")
+        return signature
+
+    def _is_whole(self) -> bool:
+        """Whether there are as many extents and strides as a stage of this kind has."""
+        steps = 2 + len(self.depth) * (self.tunable == "contraction")
+        return (
+            (self.tunable not in ("depthwise", "pool") or (len(self.depth), len(self.reads)) == (2, 2))
+            and len(self.reads) in (0, steps)
+            and len(self.writes) in (0, 3)
         )
 
 
@@ -150,7 +162,7 @@ def may_be_dot(signature: Signature) -> bool:
         signature.packed
         and signature.columns > 0
         and signature.dtype == "float32"
-        and bool(signature.depth)
+        and bool(signature.depth and signature.reads)
         and signature.reads[-1] == 1
     )
 

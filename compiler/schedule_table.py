@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,9 @@ def read_table(path: Path) -> ScheduleTable:
         raise UserError(
             f"{path} is no schedule table ({error}): make one with fusekit tune MODEL -o {path}"
         ) from None
-    if raw.get("schema") != SCHEMA:
+    if type(raw.get("schema")) is not int or raw["schema"] != SCHEMA:
         raise UserError(
-            f"the schedule table {path} has schema {raw.get('schema')}, this fusekit reads {SCHEMA}: tune again"
+            f"the schedule table {path} has schema {raw.get('schema')!r}, this fusekit reads {SCHEMA}: tune again"
         )
     target = next((t for t in TARGETS.values() if t.cpu == raw.get("cpu")), None)
     if target is None:
@@ -162,6 +163,10 @@ def _entry(path: Path, text: str, values: Any) -> tuple[Signature, Entry]:
             )
     if missing := [name for name in ("gain", "device", "model") if name not in given]:
         raise UserError(f"the schedule table {path} does not say the {missing[0]} of '{text}': tune again")
+    if not 0 < given["gain"] < inf:
+        raise UserError(
+            f"the schedule table {path} gives '{text}' gain = {given['gain']}: it has to be above 0 and finite"
+        )
     choice = Choice(**{name: value for name, value in given.items() if name in _DEFAULTS})
     return signature, Entry(choice, given["gain"], given["device"], given["model"])
 

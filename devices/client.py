@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import socket
+import uuid
 from pathlib import Path
 
 _CLIENT = re.compile(r"([0-9a-f]{8})-([0-9]{1,10})")
@@ -52,7 +53,10 @@ def signature(doing: str) -> str:
 
 
 def _machine() -> str:
-    # Containers may share a host name; a process id means something within one of them only.
+    # Containers, and boards out of one image, may share a host name; a process id means something within one boot of
+    # one of them only. The first namespace of a machine has the same number on all machines.
+    boot_id = Path("/proc/sys/kernel/random/boot_id")
+    boot = boot_id.read_text().strip() if boot_id.exists() else f"{uuid.getnode():x}"
     namespace = Path("/proc/self/ns/pid")
     inside = os.readlink(namespace) if namespace.is_symlink() else ""
-    return hashlib.sha256(f"{socket.gethostname()} {os.getuid()} {inside}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{socket.gethostname()} {os.getuid()} {boot} {inside}".encode()).hexdigest()[:8]

@@ -28,6 +28,8 @@ from .trust import host_id
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _CHUNK_BYTES = 1 << 16
+# A device that takes a byte now and then would be sent to for ever.
+_SLOWEST_BYTES_PER_S = 4096
 # Of the answers of fusekit's own scripts.
 _ANSWER_BYTES = 1 << 20
 # Beyond an answer: what is under way in the channel's window when its limit is passed.
@@ -133,9 +135,14 @@ class Connection:
 
     def _send(self, channel: paramiko.Channel, stdin: bytes, stays_open: bool) -> None:
         channel.settimeout(DEAD_AFTER_S)
+        deadline = time.monotonic() + DEAD_AFTER_S + len(stdin) / _SLOWEST_BYTES_PER_S
+        rest = memoryview(stdin)
         try:
-            for start in range(0, len(stdin), _CHUNK_BYTES):
-                channel.sendall(stdin[start : start + _CHUNK_BYTES])
+            while rest:
+                rest = rest[channel.send(bytes(rest[:_CHUNK_BYTES])) :]
+                if time.monotonic() > deadline:
+                    self._transport.close()
+                    raise self._lost(f"it took less than {_SLOWEST_BYTES_PER_S} bytes a second")
             if not stays_open:
                 channel.shutdown_write()
         except TimeoutError as error:

@@ -11,6 +11,7 @@ devices:
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,7 @@ def _all_tags(shared: Mapping[str, object], given: Mapping[str, object]) -> obje
     """A device's own tags come on top of those of its group; other keys replace them."""
     ours, theirs = shared.get("tags") or [], given.get("tags") or []
     if isinstance(ours, list) and isinstance(theirs, list):
-        return list(dict.fromkeys([*ours, *theirs]))
+        return [*ours, *(tag for tag in theirs if tag not in ours)]
     return theirs or ours
 
 
@@ -192,11 +193,11 @@ def _first_sentence(error: ValidationError) -> str:
             "`password: {env: NAME}` with the name of an environment variable"
         )
     if key == "tags":
-        return f"`tags` holds {first['input']!r}: write words of letters, digits, '.', '_' and '-', like [lab, a76]"
+        return f"`tags` holds {reprlib.repr(first['input'])}: write words of letters, digits, '.', '_' and '-', like [lab, a76]"
     if key == "workdir" and first["type"] == "string_pattern_mismatch":
         return f"`workdir` is {first['input']!r}: give a folder of its own, such as ~/.cache/fusekit or /data/fusekit"
     problem = first["msg"][0].lower() + first["msg"][1:]
-    return f"`{key}` is {first['input']!r}: {problem}"
+    return f"`{key}` is {reprlib.repr(first['input'])}: {problem}"
 
 
 def _refuse_unknown(given: Mapping[str, object], known: Sequence[str], path: Path, where: str) -> None:

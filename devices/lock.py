@@ -31,6 +31,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _STUCK_AFTER_S = 5.0
 _LINE_BYTES = 600
 _TOKEN = re.compile("[0-9a-f]{1,32}")
+# Thirty years of seconds have nine digits; what a device says may have any number.
+_SECONDS = re.compile("[0-9]{1,10}")
 _CLOCK = """boot= now=
 { read -r boot < /proc/sys/kernel/random/boot_id; read -r now rest < /proc/uptime; } 2>/dev/null
 [ -n "$boot" ] || boot=unknown
@@ -58,7 +60,9 @@ class _Seen:
         if len(self.words) < 6 or self.words[1] != self.boot:
             return None
         since, until = self.words[2:4]
-        if not (since.isdecimal() and until.isdecimal() and int(since) <= self.now_s < int(until)):
+        if not (
+            _SECONDS.fullmatch(since) and _SECONDS.fullmatch(until) and int(since) <= self.now_s < int(until)
+        ):
             return None
         if is_dead(self.words[4]):
             return None
@@ -109,6 +113,8 @@ class LockFile:
         deadline = time.monotonic() + wait_s
         pause_s = _FIRST_PAUSE_S
         stale, stale_since = "", time.monotonic()
+        # Tokens without end, each of a lock that does not hold, are no locks of fusekit's.
+        never_held_since = stale_since
         while True:
             seen = self._try(token, owner, for_s)
             # Our own token is there when the connection was cut after the lock was taken.
@@ -117,9 +123,12 @@ class LockFile:
             if seen.lock is None:
                 if seen.token != stale:
                     stale, stale_since = seen.token, time.monotonic()
+                if time.monotonic() - never_held_since > 6 * _STUCK_AFTER_S:
+                    raise self._irremovable()
                 self._remove_stale(stale, time.monotonic() - stale_since)
                 continue
             stale, stale_since = "", time.monotonic()
+            never_held_since = stale_since
             if time.monotonic() >= deadline:
                 raise busy(self._device, seen.lock, wait_s)
             time.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
@@ -128,18 +137,21 @@ class LockFile:
     def _remove_stale(self, token: str, in_the_way_s: float) -> None:
         """Have a lock that holds no more out of the way; others may be doing the same."""
         if in_the_way_s > 2 * _STUCK_AFTER_S:
-            raise DeviceError(
-                "failed",
-                f"the lock of {self._device} has ended but cannot be removed: remove {self._folder}/lock there",
-            )
+            raise self._irremovable()
         self._remove(token, by_force=in_the_way_s > _STUCK_AFTER_S)
+
+    def _irremovable(self) -> DeviceError:
+        return DeviceError(
+            "failed",
+            f"the lock of {self._device} has ended but cannot be removed: type `fusekit devices unlock {self._device}`",
+        )
 
     def _try(self, token: str, owner: str, for_s: float) -> _Seen | None:
         """Take the lock and return None, or what is in the way."""
         new = f"lock.{token}.new"
         answer = self._ask(
             f"""{make_and_enter(self._folder)}
-if [ -d lock ]; then echo "lock: Is a directory" >&2; exit 1; fi
+if [ -d lock ]; then echo 'lock: Is a directory, which `fusekit devices unlock {self._device}` removes' >&2; exit 1; fi
 {_CLOCK}until=$((now + {math.ceil(for_s)}))
 printf '%s\\n' "{token} $boot $now $until {client_id()} "{quote(_one_line(owner))} > {new} || exit 1
 why=$(ln {new} lock 2>&1)
@@ -179,7 +191,7 @@ exit 0"""
     def _seen(self, answer: str) -> _Seen:
         first, _, line = answer.partition("\n")
         match first.split():
-            case [boot, now] if now.isdecimal():
+            case [boot, now] if _SECONDS.fullmatch(now):
                 return _Seen(boot, int(now), tuple(line.partition("\n")[0].split()))
         raise DeviceError("failed", f"{self._device} does not say what time it is there, but {first!r}")
 

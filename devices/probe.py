@@ -125,7 +125,7 @@ def _kilobytes(text: str | None) -> int | None:
 
 def _caches(text: str) -> tuple[Cache, ...]:
     """From lines like "1 Data 64K", as the kernel numbers the caches."""
-    lines = re.findall(r"^(\d) (Data|Unified) (\d+)K", text, re.MULTILINE)
+    lines = re.findall(r"^([0-9]) (Data|Unified) ([0-9]{1,9})K", text, re.MULTILINE)
     return tuple(
         Cache(f"L{level}d" if kind == "Data" else f"L{level}", int(kilobytes) * 1024)
         for level, kind, kilobytes in lines
@@ -135,14 +135,12 @@ def _caches(text: str) -> tuple[Cache, ...]:
 def _disk_free_bytes(df: str) -> int | None:
     """The fourth column of the last line of `df -Pk`, in bytes."""
     columns = df.splitlines()[-1].split() if df else []
-    return int(columns[3]) * 1024 if len(columns) > 3 and columns[3].isdecimal() else None
+    return _kilobytes(columns[3]) if len(columns) > 3 else None
 
 
 def _number(text: str | None) -> int | None:
-    try:
-        return int(text) if text else None
-    except ValueError:
-        return None
+    # No number that is true is longer, and a float holds no number of 400 digits.
+    return int(text) if text and re.fullmatch(r"\s*-?[0-9]{1,15}\s*", text) else None
 
 
 def _first_float(text: str) -> float | None:

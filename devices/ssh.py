@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -103,7 +104,7 @@ fi
 cd / && rmdir {self._folder}/runs {self._folder} 2>/dev/null
 exit 0"""
         removed = self._ask(script, self._entry.workdir).strip() or "0"
-        if not removed.isdecimal():
+        if not re.fullmatch("[0-9]{1,15}", removed):
             raise DeviceError(
                 "failed", f"{self.name} does not say how many files it removed, but {removed!r}"
             )
@@ -163,7 +164,8 @@ def run_script(argv: Sequence[str], cwd: str, timeout_s: float) -> str:
     """Return the script that runs a program to its end, its time limit, or the end of the connection.
 
     The script's stdin ends with the connection: that wakes the reader, which ends the program. Where the server does not
-    notice that the line is dead, the time limit does it.
+    notice that the line is dead, the time limit does it. What the program left running in its group ends with it: a `timeout` that
+    is told to end before it knows its child's number ends alone.
     """
     command = " ".join(quote(word) for word in argv)
     return f"""export LC_ALL=C; ulimit -c 0; cd {quote(cwd)} 2>/dev/null || exit {_NO_FOLDER}
@@ -175,4 +177,5 @@ reader=$!
 wait $run
 code=$?
 kill $reader
+kill -9 -$run 2>/dev/null
 exit $code"""

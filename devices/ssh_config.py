@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+import shlex
 from pathlib import Path
 
 import paramiko
@@ -12,7 +13,8 @@ from ..errors import UserError
 from .imported_host import Imported, ImportedHost, device_name, with_jumps
 
 _INCLUDE = re.compile(r"^\s*include\s*[=\s]\s*(.+)$", re.IGNORECASE)
-_RUNS_A_COMMAND = re.compile(r"^\s*match\s.*\bexec\b.*$", re.IGNORECASE | re.MULTILINE)
+_RUNS_A_COMMAND = re.compile(r"^\s*match[\s=].*\bexec\b.*$", re.IGNORECASE | re.MULTILINE)
+_HOST = re.compile(r"^\s*host[ \t=]\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 _NOBODY = "fusekit-matches-no-host"
 _DEPTH = 16
 
@@ -25,9 +27,11 @@ def read_ssh_config(path: Path) -> Imported:
     text = _RUNS_A_COMMAND.sub(f"Host {_NOBODY}", _with_includes(path, 0))
     try:
         config = paramiko.SSHConfig.from_text(text)
-        names = sorted(config.get_hostnames() - {_NOBODY}, key=text.find)
+        # Not get_hostnames(), which knows no `Match`.
+        named = (name for line in _HOST.findall(text) for name in shlex.split(line.lstrip("= \t")))
+        names = [name for name in dict.fromkeys(named) if name != _NOBODY]
         found = {name: config.lookup(name) for name in names if not re.search(r"[*?!]", name)}
-    except (paramiko.ConfigParseError, paramiko.CouldNotCanonicalize) as error:
+    except (paramiko.ConfigParseError, paramiko.CouldNotCanonicalize, ValueError) as error:
         raise UserError(f"{path} is no ssh configuration that can be read: {error}") from error
     hosts, routes, left_out = [], {}, []
     for name, options in found.items():

@@ -31,6 +31,14 @@ def read_yaml(path: Path) -> object:
         raise UserError(f"{path}{line}: this is no YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: this is no YAML: {error}") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        # PyYAML's own, for a date like 2001-99-99, a number like 0x_ or a wrong tag.
+        raise UserError(
+            f"{path}: it has a value that YAML takes for a number, a date or a switch, and that is none ({error}): write "
+            "it in quotes"
+        ) from error
+    except RecursionError as error:
+        raise UserError(f"{path}: it is nested too deeply") from error
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -161,7 +161,7 @@ exit 0"""
         links = "".join(f"ln ../{path} . || cp -p ../{path} . || exit 1\n" for path in sources.values())
         answer = self._ask(f"mkdir {quote(part)} && cd {quote(part)} || exit 1\n{links}df -Pk .", part)
         columns = answer.splitlines()[-1].split() if answer else []
-        if len(columns) < 4 or not columns[3].isdecimal():
+        if len(columns) < 4 or not re.fullmatch("[0-9]{1,15}", columns[3]):
             raise DeviceError(
                 "failed", f"{self._device} does not say how much space is left: `df -Pk` gives {answer!r}"
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fusekit.compiler.bundle import Bundle
 from fusekit.compiler.target import find_target
+from fusekit.errors import UserError
 from fusekit.toolkit.host_features import host_features
 from fusekit.toolkit.reference import Arrays, seeded_inputs
 from fusekit.toolkit.zoo import ZOO, export
@@ -42,9 +43,12 @@ def main() -> int:
     for model in chosen.models:
         for target in chosen.targets.split(","):
             with tempfile.TemporaryDirectory() as folder:
-                for line, right in _tried(model, target, Path(folder)):
-                    wrong += not right
-                    print(line, flush=True)
+                try:
+                    for line, right in _tried(model, target, Path(folder)):
+                        wrong += not right
+                        print(line, flush=True)
+                except UserError as error:
+                    parser.exit(2, f"{error}\n")
     return 1 if wrong else 0
 
 

@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from ..errors import UserError
 from .host_features import host_features
 
 if TYPE_CHECKING:
+    from typing import Self  # boards may have Python 3.9
+
     from ..compiler.bundle import Bundle, Manifest, TensorInfo
 
 ABI = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil, floor, pi, sqrt
 
+from ...errors import UserError
 from ..approximation import error_function, exponential
 from ..approximation.exponential import LOG2_E, bounded_exp, one_minus_exp2
 from ..approximation.float_bits import two_floats
@@ -105,6 +106,8 @@ def mish(x: Expr) -> Expr:
 def gelu(x: Expr, approximate: str = "none") -> Expr:
     if approximate == "none":
         return error_function.gelu(x)
+    if approximate != "tanh":
+        raise UserError(f"Gelu's approximate is {approximate!r}: ONNX knows none and tanh")
     # (1 + tanh(z / 2)) / 2 = sigmoid(z)
     wide = cast(x, "float64")
     cubic = op("muladd", wide * wide, 0.044715 * sqrt(8 / pi), sqrt(8 / pi))

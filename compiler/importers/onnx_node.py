@@ -78,5 +78,5 @@ def axis_of(axis: int, rank: int) -> int:
 
 
 def axes_of(axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    """`axes` counted from the front, in ascending order."""
-    return tuple(sorted(axis_of(axis, rank) for axis in axes))
+    """`axes` counted from the front, in ascending order, each once."""
+    return tuple(sorted({axis_of(axis, rank) for axis in axes}))

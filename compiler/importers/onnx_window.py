@@ -13,6 +13,8 @@ from .builder import Builder, onnx_number
 from .check_shapes import check_window, text
 from .onnx_node import OnnxNode, Unsupported
 
+AUTO_PADS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
+
 
 @dataclass(frozen=True)
 class Window:
@@ -30,7 +32,7 @@ def window(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) ->
     strides = node.ints("strides") or (1,) * rank
     dilations = node.ints("dilations") or (1,) * rank
     check_window(lambda key: node.ints(key) or ())
-    mode = node.text("auto_pad", "NOTSET")
+    mode = _auto_pad(node)
     if mode == "NOTSET":
         return Window(kernel, strides, dilations, node.ints("pads") or (0,) * 2 * rank)
     if mode == "VALID":
@@ -41,6 +43,13 @@ def window(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) ->
         begins.append(total // 2 if mode == "SAME_UPPER" else total - total // 2)
         ends.append(total - begins[-1])
     return Window(kernel, strides, dilations, (*begins, *ends))
+
+
+def _auto_pad(node: OnnxNode) -> str:
+    mode = node.text("auto_pad", "NOTSET")
+    if mode not in AUTO_PADS:
+        raise Unsupported(f"its auto_pad is {mode!r}: ONNX knows {', '.join(AUTO_PADS)}")
+    return mode
 
 
 def conv(builder: Builder, node: OnnxNode) -> None:
@@ -108,7 +117,7 @@ def _cut(node: OnnxNode, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> t
     strides = node.ints("strides") or (1,) * rank
     dilations = node.ints("dilations") or (1,) * rank
     extra = node.ints("output_padding") or (0,) * rank
-    mode = node.text("auto_pad", "NOTSET")
+    mode = _auto_pad(node)
     wanted = node.ints("output_shape")
     if mode == "VALID" and not wanted:
         return (0,) * 2 * rank

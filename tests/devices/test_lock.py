@@ -148,7 +148,7 @@ def test_a_lock_that_is_a_link_elsewhere_is_replaced(device: LocalDevice, tmp_pa
 
 def test_a_lock_that_is_a_folder_is_refused(device: LocalDevice, tmp_path: Path) -> None:
     (tmp_path / "work" / "lock").mkdir(parents=True)
-    sentence = r"^here answers at .*/work: lock: Is a directory$"
+    sentence = r"^here answers at .*/work: lock: Is a directory, which `fusekit devices unlock here` removes$"
     with pytest.raises(DeviceError, match=sentence) as caught, device.lock("me", for_s=10):
         pass
     assert caught.value.kind == "failed"
@@ -207,7 +207,7 @@ def test_a_lock_that_cannot_be_removed_is_named(
     monkeypatch.setattr("fusekit.devices.lock._STUCK_AFTER_S", 0.1)
     plant(tmp_path, "damaged")
     replace_command(tmp_path, monkeypatch, "rm", "exit 0")
-    sentence = rf"^the lock of here has ended but cannot be removed: remove {tmp_path}/work/lock there$"
+    sentence = r"^the lock of here has ended but cannot be removed: type `fusekit devices unlock here`$"
     with pytest.raises(DeviceError, match=sentence) as caught, device.lock("me", for_s=10):
         pass
     assert caught.value.kind == "failed"

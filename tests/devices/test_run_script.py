@@ -24,7 +24,7 @@ def started(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     yield processes
     for process in processes:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=20)
 
 
 def start(folder: Path, program: str, timeout_s: float = 60) -> subprocess.Popen[bytes]:

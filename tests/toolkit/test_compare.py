@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusekit import UserError
+from fusekit.toolkit.compare.contest import Terms, take_turns
 from fusekit.toolkit.compare.contestant import Contestant
 from fusekit.toolkit.compare.engine import Engine, Job
 from fusekit.toolkit.compare.lineup import lineup
@@ -18,7 +19,7 @@ from fusekit.toolkit.compare.record import (
     read_engine_records,
     write_engine_records,
 )
-from fusekit.toolkit.compare.session import Subject, compare, pinned, subject_of, take_turns
+from fusekit.toolkit.compare.session import Subject, compare, pinned, subject_of
 from fusekit.toolkit.compare.standing import geometric_mean, standings
 from fusekit.toolkit.measure.check import OutputCheck
 from fusekit.toolkit.measure.statistics import Speedup
@@ -109,7 +110,7 @@ def test_turns_go_forwards_and_then_backwards() -> None:
             taken.append(self.name)
             return (turn_ms,)
 
-    samples, lost = take_turns({name: Recording(name) for name in "abc"}, RULES)
+    samples, lost = take_turns({name: Recording(name) for name in "abc"}, Terms((0,), 3, 1))
     assert "".join(taken) == "abccbaabc"
     assert samples["b"] == ((1,), (1,), (1,)) and not lost
 

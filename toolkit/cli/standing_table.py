@@ -15,6 +15,8 @@ from ..measure.statistics import Speedup
 from .screen import stdout
 
 KINDS = {"unavailable": "not available", "check": "wrong", "crash": "crashed"}
+FAILED = "failed"
+"""What the kinds of a device's errors are called."""
 
 
 def print_standings(records: Sequence[EngineRecord]) -> None:
@@ -54,9 +56,9 @@ def _busy(facts: Facts) -> bool:
 
 def _cell(standing: Standing, name: str) -> str:
     if name in standing.failures:
-        return KINDS[standing.failures[name].kind]
+        return KINDS.get(standing.failures[name].kind, FAILED)
     if name not in standing.medians:
-        return "–"
+        return "right" if name in standing.engines else "–"  # emulated: checked, not timed
     median = duration(standing.medians[name].value)
     return f"{median}\n{_ratio(standing.ratios[name])}" if name in standing.ratios else median
 
@@ -85,5 +87,6 @@ def _failures(standings: Sequence[Standing]) -> list[str]:
     models: dict[str, list[str]] = {}
     for standing in standings:
         for name, failure in standing.failures.items():
-            models.setdefault(f"{name} {KINDS[failure.kind]}: {failure.message}", []).append(standing.model)
+            how = KINDS.get(failure.kind, FAILED)
+            models.setdefault(f"{name} {how}: {failure.message}", []).append(standing.model)
     return [f"{reason} ({', '.join(names)})" for reason, names in models.items()]

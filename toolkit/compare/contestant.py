@@ -11,13 +11,18 @@ from collections.abc import Sequence
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from .engine import Engine, Job
-from .message import Answer, Outputs, Prepare, Ready, Refusal, Reply, Request, Samples, Turn
+from .message import Answer, Outputs, Prepare, Ready, Refusal, Samples, Turn
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from .message import Reply, Request
 
 ROOT = str(Path(__file__).absolute().parents[3])
 """Where `fusekit` is imported from."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -63,5 +63,6 @@ class Refusal:
     reason: str
 
 
-Request = Prepare | Turn | Answer
-Reply = Ready | Samples | Outputs | Refusal
+if TYPE_CHECKING:  # boards may have Python 3.9, whose classes know no |
+    Request = Prepare | Turn | Answer
+    Reply = Ready | Samples | Outputs | Refusal

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 from ...devices.device import Facts
 from ..measure.check import OutputCheck
 from ..measure.json_lines import Kind, read_lines, write_lines
-from ..measure.record import Failure
+from ..measure.record import DeviceId, Failure
 
 SCHEMA = 1
 
@@ -57,9 +57,13 @@ class EngineRecord:
     first_output_ns: int | None = None
     """From the model's file to the first output, converters included, imports not."""
     samples_ns: tuple[tuple[int, ...], ...] | None = None
+    device: DeviceId | None = None
+    """The entry of the inventory that the engines ran on; None for this machine without one."""
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
+        if self.device is not None and self.device.emulated and self.samples_ns is not None:
+            raise ValueError("times under emulation are no times")
         right = bool(self.checks) and all(check.ok for check in self.checks)
         if self.samples_ns is not None and (self.error is not None or not right):
             raise ValueError("no check, no number")

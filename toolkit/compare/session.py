@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +16,13 @@ import numpy.typing as npt
 
 from ... import __version__
 from ...cache import cache_dir
+from ...devices.device import Facts
 from ...devices.local import LocalDevice
 from ...errors import UserError
 from ..measure.check import OutputCheck, check_output
-from ..measure.record import Failure
+from ..measure.record import DeviceId, Failure
 from ..reference import Arrays, reference_name, reference_outputs, seeded_inputs
-from .contestant import Contestant, Refused
+from .contest import Course, Terms, contest
 from .engine import Engine, Job
 from .record import EngineRecord, Rules
 
@@ -41,6 +41,19 @@ class Subject:
     feeds: Arrays
     want: Arrays
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names, in the model's order."""
+        return tuple(output.name for output in self.bundle.manifest.outputs)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the checks of an engine's outputs said; an `error` where one is wrong or there are too few or many."""
+
+    checks: tuple[OutputCheck, ...] = ()
+    error: Failure | None = None
+
 
 def subject_of(name: str, path: Path, tflite: Path | None, bundle: Bundle, seed: int) -> Subject:
     """Asks ONNX Runtime for the right outputs; raises UserError where it cannot give them."""
@@ -57,21 +70,42 @@ def _original(model: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def pinned(cpus: Sequence[int], threads: int) -> tuple[int, ...]:
-    """The CPUs that were asked for, or as many as there are threads of those that this process may use.
+def pinned(cpus: Sequence[int], threads: int, usable: Collection[int] | None = None) -> tuple[int, ...]:
+    """The CPUs that were asked for, or as many as there are threads of the usable ones: those that this process may use.
 
-    Raises UserError for a CPU that it may not use.
+    Raises UserError for a CPU that is not usable.
     """
-    allowed = sorted(os.sched_getaffinity(0))
+    allowed = sorted(os.sched_getaffinity(0) if usable is None else usable)
+    who = "this process" if usable is None else "a process there"
     for cpu in cpus:
         if cpu not in allowed:
-            raise UserError(f"--cpus names CPU {cpu}: this process may use {', '.join(map(str, allowed))}")
+            raise UserError(f"--cpus names CPU {cpu}: {who} may use {', '.join(map(str, allowed))}")
     return tuple(cpus) or tuple(allowed[:threads])
 
 
 def compare(subject: Subject, engines: Mapping[str, Engine], rules: Rules) -> list[EngineRecord]:
     """A record for each engine; one that takes no part, fails or is wrong has an error and no samples."""
-    blank = EngineRecord(
+    blank = blank_record(subject, rules, LocalDevice("local", "host", cache_dir()).probe())
+    verdicts: dict[str, Verdict] = {}
+
+    def look(name: str, outputs: Sequence[npt.NDArray[np.generic]]) -> bool:
+        verdicts[name] = verdict_on(outputs, subject)
+        return verdicts[name].error is None
+
+    with tempfile.TemporaryDirectory(prefix="fusekit-compare-") as folder:
+        job = Job(subject.path, subject.tflite, subject.feeds, subject.outputs, rules.threads, Path(folder))
+        terms = Terms(rules.cpus, rules.rounds, rules.turn_ms)
+        courses = contest(engines, job, terms, look)
+    return [
+        filled(replace(blank, engine=name), courses[name], verdicts.get(name, Verdict())) for name in engines
+    ]
+
+
+def blank_record(
+    subject: Subject, rules: Rules, facts: Facts, device: DeviceId | None = None
+) -> EngineRecord:
+    """What the records of a new session have in common."""
+    return EngineRecord(
         session=secrets.token_hex(8),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=subject.name,
@@ -81,76 +115,37 @@ def compare(subject: Subject, engines: Mapping[str, Engine], rules: Rules) -> li
         fusekit=__version__,
         rules=rules,
         reference=reference_name(),
-        facts=LocalDevice("local", "host", cache_dir()).probe(),
+        facts=facts,
+        device=device,
     )
-    records = {name: replace(blank, engine=name) for name in engines}
-    with ExitStack() as stack:
-        running: dict[str, Contestant] = {}
-        for name, engine in engines.items():
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fusekit-compare-")))
-            job = _job(subject, rules, folder)
-            contestant = stack.enter_context(Contestant(engine, rules.threads))
-            records[name] = _prepare(records[name], contestant, job, subject)
-            if records[name].error is None:
-                running[name] = contestant
-        samples, lost = take_turns(running, rules)
-        for name, contestant in running.items():
-            # an engine that gets it right once may still have spoilt its inputs since
-            record = records[name] if name not in lost else _failed(records[name], lost[name])
-            record = record if record.error is not None else _checked(record, contestant, subject)
-            records[name] = record if record.error is not None else replace(record, samples_ns=samples[name])
-    return list(records.values())
 
 
-def take_turns(
-    running: Mapping[str, Contestant], rules: Rules
-) -> tuple[dict[str, tuple[tuple[int, ...], ...]], dict[str, Refused]]:
-    """Samples by engine and round, forwards in even rounds and backwards in odd ones, and the engines that were lost on the way."""
-    samples: dict[str, tuple[tuple[int, ...], ...]] = dict.fromkeys(running, ())
-    lost: dict[str, Refused] = {}
-    order = list(running)
-    for number in range(rules.rounds):
-        for name in order if number % 2 == 0 else order[::-1]:
-            if name in lost:
-                continue
-            try:
-                samples[name] += (running[name].turn(rules.turn_ms),)
-            except Refused as refused:
-                lost[name] = refused
-    return samples, lost
+def filled(blank: EngineRecord, course: Course, verdict: Verdict) -> EngineRecord:
+    """The record of an engine; it has samples only where nothing went wrong and there were turns."""
+    refusal = course.refusal
+    error = verdict.error if refusal is None else Failure(refusal.kind, refusal.reason)
+    return replace(
+        blank,
+        version=course.version,
+        first_output_ns=course.first_output_ns,
+        checks=verdict.checks,
+        error=error,
+        samples_ns=course.samples_ns or None if error is None else None,
+    )
 
 
-def _job(subject: Subject, rules: Rules, folder: Path) -> Job:
-    outputs = tuple(output.name for output in subject.bundle.manifest.outputs)
-    return Job(subject.path, subject.tflite, subject.feeds, outputs, rules.threads, folder)
-
-
-def _prepare(record: EngineRecord, contestant: Contestant, job: Job, subject: Subject) -> EngineRecord:
-    try:
-        ready = contestant.prepare(job, record.rules.cpus)
-    except Refused as refused:
-        return _failed(record, refused)
-    record = replace(record, version=ready.version, first_output_ns=ready.first_output_ns)
-    return _checked(record, contestant, subject)
-
-
-def _checked(record: EngineRecord, contestant: Contestant, subject: Subject) -> EngineRecord:
-    """The record with its outputs compared to the reference."""
-    try:
-        outputs = contestant.outputs()
-    except Refused as refused:
-        return _failed(record, refused)
+def verdict_on(outputs: Sequence[npt.NDArray[np.generic]], subject: Subject) -> Verdict:
+    """Compares outputs in the model's order with the reference."""
     tensors = subject.bundle.manifest.outputs
     if len(outputs) != len(tensors):
         said = f"it gives {len(outputs)} outputs where the model has {len(tensors)}"
-        return replace(record, error=Failure("check", said))
+        return Verdict(error=Failure("check", said))
     checks = tuple(
         _check(t.name, got, subject.want[t.name], t.rtol, t.atol)
         for t, got in zip(tensors, outputs, strict=True)
     )
     wrong = [f"output '{check.name}': {check.detail}" for check in checks if not check.ok]
-    error = Failure("check", "; ".join(wrong)) if wrong else None
-    return replace(record, checks=checks, error=error)
+    return Verdict(checks, Failure("check", "; ".join(wrong)) if wrong else None)
 
 
 def _check(
@@ -166,7 +161,3 @@ def _check(
 
 def _core(shape: tuple[int, ...]) -> list[int]:
     return [extent for extent in shape if extent != 1]
-
-
-def _failed(record: EngineRecord, refused: Refused) -> EngineRecord:
-    return replace(record, error=Failure(refused.refusal.kind, refused.refusal.reason))

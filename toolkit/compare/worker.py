@@ -15,12 +15,16 @@ import sys
 import time
 from importlib.metadata import version
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..measure.denormals import flush_denormals
 from .engine import Engine, Job, NotAvailable, Run
-from .message import Answer, Outputs, Prepare, Ready, Refusal, Reply, Request, Samples, Turn
+from .message import Answer, Outputs, Prepare, Ready, Refusal, Samples, Turn
+
+if TYPE_CHECKING:
+    from .message import Reply, Request
 
 MIN_SAMPLES = 3
 WARMUP = 2
@@ -39,18 +43,17 @@ def main() -> None:
     try:
         while True:
             request: Request = pipe.recv()
-            match request:
-                case Prepare():
-                    job = request.job  # engines may read its arrays in place as long as they run
-                    prepared = _prepare(request.engine, job, request.cpus)
-                    if isinstance(prepared, Refusal):
-                        pipe.send(prepared)
-                        return
-                    ready, run = prepared
-                    pipe.send(ready)
-                case _:
-                    assert run is not None, "prepared first"
-                    pipe.send(_answer(request, run))
+            if not isinstance(request, Prepare):
+                assert run is not None, "prepared first"
+                pipe.send(_answer(request, run))
+                continue
+            job = request.job  # engines may read its arrays in place as long as they run
+            prepared = _prepare(request.engine, job, request.cpus)
+            if isinstance(prepared, Refusal):
+                pipe.send(prepared)
+                return
+            ready, run = prepared
+            pipe.send(ready)
     except EOFError:
         return
 

@@ -103,6 +103,10 @@ def lab_up(folder: Path, cpus: Sequence[str], count: int) -> Lab:
             f"`fusekit lab down --folder {folder}` first, or give another --folder"
         )
     lab = Lab(folder, tuple(_plan(cpus, count)))
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(
+            f"{folder} holds other files, which `fusekit lab down` could remove: give a new folder with --folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -123,12 +127,15 @@ def find_lab(folder: Path) -> Lab:
     folder = folder.absolute()
     record = folder / _RECORD
     try:
-        boards = tuple(LabBoard(**board) for board in json.loads(record.read_text()))
+        boards = tuple(
+            LabBoard(str(board["name"]), str(board["cpu"]), int(board["port"]))
+            for board in json.loads(record.read_text())
+        )
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"there is no lab in {folder}: type `fusekit lab up`, or give the --folder of one"
         ) from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         boards = ()
     if not all(_NAME.fullmatch(board.name) for board in boards) or not boards:
         raise UserError(
@@ -197,4 +204,4 @@ def _give_to_sudo_user(folder: Path) -> None:
     if user is None or group is None:
         return
     for path in (folder, *(path for path in folder.iterdir() if path.is_file())):
-        os.chown(path, int(user), int(group))
+        os.chown(path, int(user), int(group), follow_symlinks=False)

@@ -25,12 +25,12 @@ def link_runner(arch: Arch, objects: Sequence[bytes]) -> bytes:
         return output.read_bytes()
 
 
-def link_shared(object: bytes) -> bytes:
-    """model.so for this machine: the model and the crew. Exports fk_model_* and fk_crew_*; libc comes from the process.
+def link_shared(object: bytes, arch: Arch | None = None) -> bytes:
+    """model.so, by default for this machine: the model and the crew. Exports fk_model_* and fk_crew_*; libc comes from the process.
 
     Raises UserError when there is no toolchain, or no runtime for this machine's architecture.
     """
-    arch = host_arch()
+    arch = arch or host_arch()
     crew = crew_object(arch)
     with tempfile.TemporaryDirectory(prefix="fusekit-link-") as folder:
         models = _written(Path(folder), [object])

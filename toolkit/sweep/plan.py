@@ -75,7 +75,7 @@ def model_sha256(model: str) -> str:
 
 
 def model_files(path: Path) -> list[Path]:
-    """The file of a model and those that its weights lie in."""
+    """The file of a model and those that its weights lie in; none outside its folder, which the compiler refuses."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -84,7 +84,14 @@ def model_files(path: Path) -> list[Path]:
     except DecodeError:
         return [path]  # the compiler says what is wrong with it
     places = (entry.value for tensor in weights for entry in tensor.external_data if entry.key == "location")
-    return [path, *(file for place in dict.fromkeys(places) if (file := path.parent / place).is_file())]
+    inside = (
+        place
+        for place in dict.fromkeys(places)
+        if not Path(place).is_absolute() and ".." not in Path(place).parts
+    )
+    files = [file for place in inside if (file := path.parent / place).is_file()]
+    folder = path.parent.resolve()
+    return [path, *(file for file in files if file.resolve().is_relative_to(folder))]
 
 
 def _refuse_namesakes(models: Iterable[SweptModel]) -> None:

@@ -224,7 +224,9 @@ class _Run:
         """Put records on the disk, in a file of the job's own; its name."""
         if not records:
             return None
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{job.recipe.name}-{job.device.name}-{job.key}") + ".jsonl"
+        # A file's name has 255 bytes at most; the key alone tells it from all others.
+        people = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{job.recipe.name[:100]}-{job.device.name[:100]}")
+        name = f"{people}-{job.key}.jsonl"
         write_records(self._folder / name, records)
         for path in (self._folder / name, self._folder):
             descriptor = os.open(path, os.O_RDONLY)

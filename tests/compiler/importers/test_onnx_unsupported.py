@@ -58,6 +58,10 @@ def single(
         ),
         (single("Add", {"x": (4,), "z": (3,)}), "its inputs do not fit together: "),
         (
+            single("MaxPool", {"x": (1, 2, 4, 4)}, kernel_shape=[2, 2], auto_pad="same_upper"),
+            "its auto_pad is 'same_upper': ONNX knows NOTSET, VALID, SAME_UPPER, SAME_LOWER",
+        ),
+        (
             single("Cast", {"x": (4,)}, to=11),
             "float64 values are not supported at run time, only bool, float32",
         ),

@@ -114,7 +114,15 @@ def test_a_signature_is_its_text(signature: Signature) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "softmax" + str(SUM)[9:], str(POINTS) + " ", str(POINTS).replace("64", "six")]
+    "text",
+    [
+        "",
+        "softmax" + str(SUM)[9:],
+        str(POINTS) + " ",
+        str(POINTS).replace("64", "six"),
+        str(POINTS).replace("contraction ", "contraction 0"),
+        str(WINDOW).replace(f"over {'x'.join(map(str, WINDOW.depth))}", "over 9"),
+    ],
 )
 def test_other_text_is_no_signature(text: str) -> None:
     with pytest.raises(ValueError, match="is no signature of a stage$"):

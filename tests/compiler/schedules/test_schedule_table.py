@@ -111,6 +111,7 @@ def test_tables_that_come_with_fusekit_are_canonical_and_of_a_target(path: Path)
     [
         ("schema = ", "FILE is no schedule table (Invalid value (at end of document)): make one with fusekit tune MODEL -o FILE"),
         ("schema = 7\n", "the schedule table FILE has schema 7, this fusekit reads 1: tune again"),
+        (HEAD.replace("schema = 1", "schema = true"), "the schedule table FILE has schema True, this fusekit reads 1: tune again"),
         (HEAD.replace("v3", "v9"), "the schedule table FILE is for the CPU 'x86-64-v9': known are x86-64-v2, x86-64-v3, x86-64-v4, cortex-a53, cortex-a55, cortex-a72, cortex-a76, neoverse-n1"),
         ("extra = 1\n" + HEAD, "the schedule table FILE has other parts than schema, cpu and choices: tune again"),
         (HEAD + LINE.replace("over", "of"), f"the schedule table FILE has a line for another fusekit ('{KEY.replace('over', 'of')}' is no signature of a stage): tune again"),

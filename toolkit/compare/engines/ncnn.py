@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,28 @@ import numpy as np
 from ..engine import Job, NotAvailable, Run
 
 CONVERSION_S = 240
+PARAM, BIN = "model.ncnn.param", "model.ncnn.bin"
 
 
 @dataclass(frozen=True)
 class Ncnn:
     """The network of pnnx with every 16-bit format off. Its blobs have no batch axis."""
 
-    modules = ("ncnn", "pnnx")
-    distributions = ("ncnn", "pnnx")
+    converted: bool = False
+    """Whether what pnnx made of the model lies beside it already."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        return self.distributions
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        return ("ncnn",) if self.converted else ("ncnn", "pnnx")
 
     def load(self, job: Job) -> Run:
         import ncnn
 
-        files = _convert(job)
+        files = job.model.parent / PARAM if self.converted else convert(job)
         net = ncnn.Net()
         options = net.opt
         options.num_threads = job.threads
@@ -49,15 +59,17 @@ class Ncnn:
         return run
 
 
-def _convert(job: Job) -> Path:
-    """model.ncnn.param and .bin in the job's folder, as the path that both suffixes go on."""
-    import pnnx
-
+def convert(job: Job) -> Path:
+    """Makes model.ncnn.param, which is returned, and .bin in the job's folder; raises NotAvailable."""
+    # not imported: that would import PyTorch, which its program does without
+    package = find_spec("pnnx")
+    if package is None or package.origin is None:
+        raise NotAvailable("the package pnnx is not installed: pip install 'fusekit[peers]'")
     # pnnx writes beside its input
     model = job.folder / "model.onnx"
     model.symlink_to(job.model.resolve())
     shapes = ",".join(_input_shape(array) for array in job.feeds.values())
-    program = Path(pnnx.__file__).parent / "pnnx"
+    program = Path(package.origin).with_name("pnnx")
     done = subprocess.run(
         [str(program), str(model), f"inputshape={shapes}", "fp16=0"],
         cwd=job.folder,
@@ -65,9 +77,9 @@ def _convert(job: Job) -> Path:
         check=False,
         timeout=CONVERSION_S,
     )
-    if done.returncode or not (job.folder / "model.ncnn.bin").is_file():
+    if done.returncode or not (job.folder / BIN).is_file():
         raise NotAvailable(f"its converter pnnx failed with exit code {done.returncode}")
-    return job.folder / "model.ncnn.param"
+    return job.folder / PARAM
 
 
 def _input_shape(array: np.ndarray) -> str:
