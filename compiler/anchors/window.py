@@ -194,7 +194,8 @@ class _Window:
         lanes = e.target.machine.lanes
         width = self.place.block.nv * lanes
         whole = lane.extent // width * width
-        points = [point] if first is None else [point.at(self.place.col, first + r) for r in range(mr)]  # type: ignore[arg-type]
+        col = self.place.col
+        points = [point] if first is None or col is None else [point.at(col, first + r) for r in range(mr)]
 
         def channels(c: Coord, width: int) -> None:
             vectors = pieces(width, lanes)

@@ -26,6 +26,9 @@ from fusekit.toolkit.compare.record import Rules, read_engine_records
 from fusekit.toolkit.compare.session import Subject, subject_of
 
 from .fake_bundle import write_model
+from .small_model import code, folder
+
+__all__ = ["folder"]
 
 CPU = min(os.sched_getaffinity(0))
 RULES = Rules(cpus=(CPU,), rounds=2, turn_ms=1)
@@ -61,20 +64,6 @@ def python_says(**facts: object) -> Callable[[Sequence[str]], Completed]:
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     model = write_model(tmp_path_factory.mktemp("model") / "small.onnx")
     return subject_of("small", model, None, compile(model), seed=0)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    write_model(tmp_path / "small.onnx")
-    return tmp_path
-
-
-def code(*argv: str) -> object:
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", *argv])
-    return ended.value.code
 
 
 def test_engines_take_turns_on_a_device_and_are_checked_here(

@@ -7,24 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fusekit.toolkit.cli import main
 from fusekit.toolkit.compare.record import read_engine_records
 
-from .fake_bundle import write_model
+from .small_model import code, folder
 
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    write_model(tmp_path / "small.onnx")
-    return tmp_path
-
-
-def code(*argv: str) -> object:
-    with pytest.raises(SystemExit) as ended:
-        main(["compare", *argv])
-    return ended.value.code
+__all__ = ["folder"]
 
 
 def test_onnx_runtime_and_two_levels_take_turns_on_a_small_model(

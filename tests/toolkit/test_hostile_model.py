@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from fusekit.toolkit.cli import main
+from fusekit.toolkit.sweep.plan import model_files
 
 HOSTILE = "../../x; touch owned $(touch owned) `touch owned` '\"*/ \x1b[2J\x1b]0;t\x07 [/red] [link=x]\u202e %n $\\frac$ $"
 
@@ -87,9 +88,9 @@ def test_error_about_a_model_is_harmless(model: Path, capsys: pytest.CaptureFixt
     assert is_harmless(said) and r"\x1b[31m" in said
 
 
-def test_weights_outside_the_folder_of_a_model_are_not_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def greedy(tmp_path: Path) -> Path:
+    """A model whose weights are said to lie in a file outside its folder."""
     (tmp_path / "secret.bin").write_bytes(bytes(32))
     (tmp_path / "models").mkdir()
     weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[8], data_location=TensorProto.EXTERNAL)
@@ -98,12 +99,19 @@ def test_weights_outside_the_folder_of_a_model_are_not_read(
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [8]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weight])
     path = tmp_path / "models" / "m.onnx"
-    path.write_bytes(
-        helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-        ).SerializeToString()
-    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_weights_outside_the_folder_of_a_model_are_not_read(
+    greedy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["check", str(path)])
+        main(["check", str(greedy)])
     assert ended.value.code == 2
     assert "secret.bin" in capsys.readouterr().err
+
+
+def test_a_sweep_sends_no_file_from_outside_the_folder_of_a_model(greedy: Path) -> None:
+    assert model_files(greedy) == [greedy]
