@@ -62,7 +62,7 @@ class Stage:
     combine: Combine
     operands: tuple[Operand, ...]
     init: Expr | None
-    """Where a sum starts (a bias); None is 0."""
+    """What is added to a sum (a bias); None is 0."""
     stores: tuple[Store, ...]
 
     @property
@@ -96,7 +96,7 @@ class Stage:
             lines.append(f"  operand {number} [{own}] at ({', '.join(map(str, operand.map))})")
             lines += ["    " + line for line in text(operand.expr).splitlines()]
         if self.init is not None:
-            lines.append(f"  from {text(self.init)}")
+            lines.append(f"  plus {text(self.init)}")
         for store in self.stores:
             body = text(store.value).splitlines()
             lines += ["    " + line for line in body[:-1]]

@@ -1,6 +1,6 @@
 """Contraction: sums of products where one operand varies along lanes only: convolution, matrix product, inner product.
 
-    out[row, col, n] = init[n] + sum over k of a[row, col, k] * b[k, n]
+    out[row, col, n] = sum over k of a[row, col, k] * b[k, n] + init[n]
 
 A block of mr columns times nv vectors of n stays in registers while k runs. `a` is read in place, one element per column, and
 multiplied into whole vectors of `b`. A constant `b` is packed: for every block of n, all k, each with its block of n together.
@@ -18,7 +18,7 @@ from ..index import Axis, Index
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
-from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all, zero_or
+from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all
 
 TOGETHER = 4
 """Steps whose elements of a are loaded together: a vector of them for each column, where multiply-adds read a lane."""
@@ -29,6 +29,11 @@ NEAR = 4
 STRAIGHT = 4
 """Inner reduce axes up to this many steps together are straight code. The outermost stays a loop: without one, LLVM would move the weights of
 all steps out of the loop over columns and spill them."""
+
+
+FIRST_APART = 5
+"""Times the unrolled steps that a sum needs for the first of them to be code of their own, which multiplies instead of adding to zeros: setting
+registers to zero takes as long as a multiply-add where multiply-adds read a lane. Of shorter sums LLVM makes straight code, and spills."""
 
 
 def emit_contraction(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
@@ -88,18 +93,19 @@ class _Micro:
         e, col = self.low.emitter, self.place.col
         parts = pieces(self.width, e.target.machine.lanes)
         places = [point if col is None else point.at(col, first + r) for r in range(mr)]
-        starts = []
-        for r in range(mr):
-            for offset, lanes in parts:
-                at = places[r].at(self.place.lane, self.n + offset).over(self.place.lane, lanes)
-                starts.append(zero_or(self.low, self.stage.init, at, self.stage.stores[0].value.dtype, lanes))
-        sums = self._reduce(places, parts, starts)
+        sums = self._reduce(places, parts)
         if self.place.row_epilogue and col is not None and mr > 1:
             return self._store_rows(point, col, first, parts, sums, mr)
         for r in range(mr):
             for v, (offset, lanes) in enumerate(parts):
                 at = places[r].at(self.place.lane, self.n + offset).over(self.place.lane, lanes)
-                store_all(self.low, self.stage, at, sums[r * len(parts) + v])
+                self._store(at, sums[r * len(parts) + v])
+
+    def _store(self, point: Point, acc: Value) -> None:
+        """The epilogue on a sum. What is added to all its terms comes last: the terms are rounded to their own size until then."""
+        if self.stage.init is not None:
+            acc = self.low.emitter.builder.fadd(acc, self.low.evaluate(self.stage.init, point))
+        store_all(self.low, self.stage, point, acc)
 
     def _store_rows(
         self, point: Point, col: int, first: Coord, parts: list[tuple[int, int]], sums: list[Value], mr: int
@@ -121,16 +127,20 @@ class _Micro:
                     point.at(col, first + r).at(self.place.lane, self.n + offset).over(self.place.lane, lanes)
                 )
                 acc = e.load(e.address(panel, "float32", r * self.width + offset), "float32", lanes)
-                store_all(self.low, self.stage, at, acc)
+                self._store(at, acc)
             return []
 
         e.loop(0, mr, 1, row)
 
-    def _reduce(self, places: list[Point], parts: list[tuple[int, int]], sums: list[Value]) -> list[Value]:
+    def _reduce(self, places: list[Point], parts: list[tuple[int, int]]) -> list[Value]:
         """Loops over the reduce axes in `k_order`, the innermost unrolled, carrying the sums."""
+        e = self.low.emitter
         axes = [axis_of(self.stage, number) for number in self.place.k_order]
+        nothing = [None] * (len(places) * len(parts))
         if not axes:
-            return self._steps(places, parts, Coord.at(0), None, [0], sums)
+            return self._steps(places, parts, Coord.at(0), None, [0], nothing)
+        dtype = self.stage.operands[0].expr.dtype
+        zeros = [e.unknown_zero(dtype, lanes) for _ in places for _, lanes in parts]
         straight = len(axes) - 1
         while straight > 1 and prod(axis.extent for axis in axes[straight - 1 :]) <= STRAIGHT:
             straight -= 1
@@ -150,20 +160,22 @@ class _Micro:
             here = [Point({**p.coords, **fixed}) for p in places]
             step = self.place.block.unroll if depth == 0 or axis.extent > STRAIGHT else axis.extent
 
-            def run(i: Coord, carried: Sequence[Value], steps: int) -> list[Value]:
+            def run(i: Coord, carried: Sequence[Value | None], steps: int) -> list[Value]:
                 for at in range(0, steps, TOGETHER):
-                    first, count = i + at, range(min(TOGETHER, steps - at))
-                    points = [p.at(axis.id, first) for p in here]
-                    if at:
-                        self.low.emitter.load_barrier()
-                    carried = self._steps(points, parts, k * axis.extent + first, axis.id, count, carried)
+                    k_first, count = i + at, range(min(TOGETHER, steps - at))
+                    points = [p.at(axis.id, k_first) for p in here]
+                    if at or carried is nothing:
+                        e.load_barrier()
+                    carried = self._steps(points, parts, k * axis.extent + k_first, axis.id, count, carried)
                 return list(carried)
 
-            main = axis.extent // step * step
-            sums = self.low.emitter.loop(0, main, step, lambda i, carried: run(i, carried, step), sums)
+            main, first = axis.extent // step * step, 0
+            if len(axes) == 1 and e.target.machine.a_form == "lane" and main >= FIRST_APART * step:
+                first, sums = step, run(Coord.at(0), nothing, step)
+            sums = e.loop(first, main, step, lambda i, carried: run(i, carried, step), sums)
             return run(Coord.at(main), sums, axis.extent - main) if main < axis.extent else list(sums)
 
-        return level(0, {}, Coord.at(0), sums)
+        return level(0, {}, Coord.at(0), zeros)
 
     def _steps(
         self,
@@ -172,9 +184,9 @@ class _Micro:
         k: Coord,
         axis: int | None,
         steps: Sequence[int],
-        sums: Sequence[Value],
+        sums: Sequence[Value | None],
     ) -> list[Value]:
-        """`steps` consecutive k: load the vectors of b, then multiply each column's element of a into the sums."""
+        """`steps` consecutive k: load the vectors of b, then multiply each column's element of a into the sums, once there are any."""
         e = self.low.emitter
         a = self.stage.operands[0].inlined()
         out = list(sums)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import ceil
 
 from ..emit import Coord, Emitter, Value
-from ..expr import Expr
 from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point
@@ -122,8 +121,3 @@ def pieces(width: int, lanes: int) -> list[tuple[int, int]]:
     [(0, 8), (8, 8), (16, 4)]
     """
     return [(at, min(lanes, width - at)) for at in range(0, width, lanes)]
-
-
-def zero_or(low: Lowering, init: Expr | None, point: Point, dtype: str, lanes: int) -> Value:
-    """Where an accumulator starts."""
-    return low.evaluate(init, point) if init is not None else low.emitter.constant(0, dtype, lanes)

@@ -18,7 +18,7 @@ from ..kernel import Place
 from ..lower_expr import Lowering, Point, bound_verdict, coordinate
 from ..lower_primitive import combine
 from ..stage import Stage
-from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all, zero_or
+from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all
 
 FILL = "fill"
 """Name of the local buffer with a row of fill values."""
@@ -217,7 +217,7 @@ class _Window:
         dtype = stage.operands[0].expr.dtype
         sums: list[Value | None] = [None] * len(points)
         if stage.combine == "sum":
-            sums = [zero_or(self.low, stage.init, p, dtype, p.lanes) for p in points]
+            sums = [self._start(p, dtype) for p in points]
         uses = [
             (self._offset(point, taps), r, taps)
             for r, point in enumerate(points)
@@ -239,6 +239,11 @@ class _Window:
         for point, acc in zip(points, sums, strict=True):
             assert acc is not None
             store_all(self.low, stage, point, acc)
+
+    def _start(self, point: Point, dtype: str) -> Value:
+        """A window has few taps: what is added to them can be where the sum starts, which costs nothing."""
+        e, init = self.low.emitter, self.stage.init
+        return e.constant(0, dtype, point.lanes) if init is None else self.low.evaluate(init, point)
 
     def _accumulate(self, acc: Value | None, value: Value, weight: Value | None) -> Value:
         e = self.low.emitter
