@@ -5,11 +5,14 @@ from __future__ import annotations
 from math import ceil
 
 from .anchors.region import balanced
-from .choice import Choice, Signature, block_registers, may_be_dot
+from .choice import Choice, Signature, block_registers, may_be_dot, window_registers
 from .target import Machine
 
 WINDOW_COLUMNS = 8
 """Columns of a window's block: enough sums to hide the latency of an addition; a row's weights and an element have registers besides."""
+
+FEW_COLUMNS, PAIR_COLUMNS = 4, 7
+"""Columns below which a block of two rows is too narrow, and its most: LLVM loads elements and weights ahead, and of 8 columns some spill."""
 
 COSTLY_EPILOGUE = 12
 """Primitives per element above which an epilogue runs row by row."""
@@ -100,4 +103,19 @@ def _window(signature: Signature, machine: Machine) -> Choice:
     apart = 4 * signature.reads[1]
     crowded = apart > 0 and apart % CROWDED_BYTES == 0 and 4 * machine.lanes < LINE_BYTES
     nv = 2 if crowded else 1
-    return Choice(max(1, min(WINDOW_COLUMNS, (machine.registers - 2) // nv - signature.depth[1])), nv)
+    rows = 2 if _rows_share(signature) and _columns(nv, 2, signature, machine) >= FEW_COLUMNS else 1
+    return Choice(max(1, _columns(nv, rows, signature, machine)), nv, rows=rows)
+
+
+def _rows_share(signature: Signature) -> bool:
+    """Whether windows of neighbouring rows have half of their input rows in common."""
+    step, _, tap = signature.reads
+    return signature.rows > 1 and 0 < 2 * step <= tap * signature.depth[0]
+
+
+def _columns(nv: int, rows: int, signature: Signature, machine: Machine) -> int:
+    """The most columns whose block stays in registers."""
+    fitting = range(1, (WINDOW_COLUMNS if rows == 1 else PAIR_COLUMNS) + 1)
+    return max(
+        (mr for mr in fitting if window_registers(mr, nv, rows, signature) <= machine.registers), default=0
+    )

@@ -8,7 +8,7 @@ from math import ceil
 
 from .analytic_choice import block_choice, block_cycles, dot_choice, ranked_blocks
 from .anchors.region import balanced
-from .choice import MOST_VECTORS, Choice, Signature, obstacle
+from .choice import MOST_ROWS, MOST_VECTORS, Choice, Signature, obstacle
 from .target import Machine
 
 NEAR_BEST, MOST_BLOCKS = 1.5, 12
@@ -49,7 +49,13 @@ def _blocks(choice: Choice, signature: Signature, machine: Machine) -> list[Choi
     if signature.tunable == "pointwise":
         vectors = min(vectors, MOST_WORK // max(1, signature.epilogue))
     columns = (1, 2, 4, 6, 8, 12, 16) if signature.columns else (1,)
-    return [replace(choice, mr=mr, nv=nv) for nv in range(1, vectors + 1) for mr in columns]
+    heights = range(1, MOST_ROWS + 1) if signature.tunable in ("depthwise", "pool") else (1,)
+    return [
+        replace(choice, mr=mr, nv=nv, rows=rows)
+        for rows in heights
+        for nv in range(1, vectors + 1)
+        for mr in columns
+    ]
 
 
 def _promising_blocks(signature: Signature, machine: Machine) -> list[tuple[int, int]]:

@@ -15,8 +15,8 @@ from .target import Machine
 Tunable = Literal["contraction", "depthwise", "pool", "pointwise", "winograd"]
 """What has something to choose: anchors, a dot being one way to compute a contraction, and whether a convolution is transformed."""
 
-MOST_COLUMNS, MOST_VECTORS, MOST_UNROLL = 16, 4, 16
-"""Of any block, and steps of a reduction: beyond them code grows and nothing is gained."""
+MOST_COLUMNS, MOST_VECTORS, MOST_UNROLL, MOST_ROWS = 16, 4, 16, 2
+"""Of any block, steps of a reduction, and rows of a window's block: beyond them code grows and nothing is gained."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Signature:
     depth: tuple[int, ...]
     """What is summed or compared over, outermost first; of a window the taps that do not slide with the columns, and those that do."""
     reads: tuple[int, ...]
-    """Elements of the first operand between neighbours in rows, columns, and each axis of a contraction's depth."""
+    """Elements of the first operand between neighbours in rows, columns, and each axis of a contraction's depth or a window's taps along rows."""
     writes: tuple[int, ...]
     """Elements of the first output between neighbours in rows, columns and lanes."""
     epilogue: int
@@ -77,12 +77,10 @@ class Signature:
 
     def _is_whole(self) -> bool:
         """Whether there are as many extents and strides as a stage of this kind has."""
+        if self.tunable in ("depthwise", "pool"):
+            return (len(self.depth), len(self.reads), len(self.writes)) == (2, 3, 3)
         steps = 2 + len(self.depth) * (self.tunable == "contraction")
-        return (
-            (self.tunable not in ("depthwise", "pool") or (len(self.depth), len(self.reads)) == (2, 2))
-            and len(self.reads) in (0, steps)
-            and len(self.writes) in (0, 3)
-        )
+        return len(self.reads) in (0, steps) and len(self.writes) in (0, 3)
 
 
 _LIST = r"-|-?\d+(?:[x,]-?\d+)*"
@@ -114,9 +112,15 @@ class Choice:
     """Lanes along a contraction's reduction instead of its outputs."""
     winograd: bool = False
     """A 3x3 convolution by Winograd's F(4x4, 3x3)."""
+    rows: int = 1
+    """Rows of a window's register block, each of `mr` columns."""
 
     def __str__(self) -> str:
-        text = f"{self.mr}x{self.nv}" + f" unroll {self.unroll}" * (self.unroll != 4)
+        text = (
+            f"{self.mr}x{self.nv}"
+            + f" in {self.rows} rows" * (self.rows > 1)
+            + f" unroll {self.unroll}" * (self.unroll != 4)
+        )
         text += f" {self.tiles} tiles" * (self.tiles > 0) + " row epilogue" * self.row_epilogue
         return text + " dot" * self.dot + " Winograd" * self.winograd
 
@@ -129,11 +133,7 @@ def obstacle(choice: Choice, signature: Signature, machine: Machine) -> str:
         case "contraction":
             return _contraction_obstacle(choice, signature, machine)
         case "depthwise" | "pool":
-            if choice != Choice(choice.mr, choice.nv):
-                return "a window has nothing to choose but mr and nv"
-            needs = choice.nv * (choice.mr + signature.depth[1]) + 2
-            fits = needs <= machine.registers or choice.mr == 1
-            return "" if fits else f"the block needs {needs} registers of {machine.registers}"
+            return _window_obstacle(choice, signature, machine)
         case "pointwise":
             return "" if choice == Choice(nv=choice.nv) else "elementwise work has nothing to choose but nv"
         case "winograd":
@@ -141,9 +141,26 @@ def obstacle(choice: Choice, signature: Signature, machine: Machine) -> str:
             return "" if plain else "of a convolution only winograd can be chosen here"
 
 
+def _window_obstacle(choice: Choice, signature: Signature, machine: Machine) -> str:
+    if choice != Choice(choice.mr, choice.nv, rows=choice.rows):
+        return "a window has nothing to choose but mr, nv and rows"
+    if not 1 <= choice.rows <= min(MOST_ROWS, max(1, signature.rows)):
+        return f"a block has 1 to {MOST_ROWS} rows, and no more than there are: {signature.rows}"
+    needs = window_registers(choice.mr, choice.nv, choice.rows, signature)
+    fits = needs <= machine.registers or choice.mr * choice.rows == 1
+    return "" if fits else f"the block needs {needs} registers of {machine.registers}"
+
+
+def window_registers(mr: int, nv: int, rows: int, signature: Signature) -> int:
+    """Vector registers of a window's block: sums, the weights of an input row's taps for each row, and what is multiplied by them."""
+    return nv * rows * (mr + signature.depth[1]) + 2
+
+
 def _contraction_obstacle(choice: Choice, signature: Signature, machine: Machine) -> str:
     if choice.winograd:
         return "it is a contraction already"
+    if choice.rows != 1:
+        return "only windows have blocks of several rows"
     if not 1 <= choice.unroll <= MOST_UNROLL:
         return f"a reduction is unrolled by 1 to {MOST_UNROLL} steps"
     if not 0 <= choice.tiles <= max(1, signature.rows):

@@ -69,11 +69,15 @@ class Halo:
 
 @dataclass(frozen=True)
 class Block:
-    """A register block: `mr` positions times `nv` vectors, the reduction unrolled by `unroll`."""
+    """A register block: `mr` positions times `nv` vectors, the reduction unrolled by `unroll`, a window's in so many `rows`."""
 
     mr: int
     nv: int
     unroll: int = 4
+    rows: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.mr}x{self.nv}" + f" in {self.rows} rows" * (self.rows > 1)
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Place:
     """Axes that rows count through as one, outermost first, `row` the last of them; empty where rows are those of `row` alone."""
 
     def __str__(self) -> str:
-        block = f"{self.block.mr}x{self.block.nv} unroll {self.block.unroll}"
+        block = f"{self.block} unroll {self.block.unroll}"
         text = f"outer {self.outer} row a{self.row} col a{self.col} lane a{self.lane} block {block} k {self.k_order}"
         text += " packed" * self.packed + " row epilogue" * self.row_epilogue
         text += f" rows through {self.walked}" * bool(self.walked)
@@ -122,7 +126,7 @@ class Schedule:
 
     def __str__(self) -> str:
         root = self.places[-1]
-        text = f"{self.parallel} x{self.units} tile={self.tile} block={root.block.mr}x{root.block.nv}"
+        text = f"{self.parallel} x{self.units} tile={self.tile} block={root.block}"
         return (
             text
             + (" row epilogue" if root.row_epilogue else "")

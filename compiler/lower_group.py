@@ -50,6 +50,8 @@ def lower_group(
     stages, places, locals_ = [root[0]], [root[1]], []
     alone = len(group.stages) == 1 and all(_reads_in_place(*root, o) for o in root[0].operands)
     tile, parallel, units = _cut(root[0], root[1], machine, threads, alone)
+    if tile % root[1].block.rows:  # more threads than blocks of rows
+        places[0] = replace(root[1], block=replace(root[1].block, rows=1))
     for number, operand in enumerate(root[0].operands):
         bands = [
             s
@@ -140,7 +142,7 @@ def _rows_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
     inner = others * axis_of(stage, place.lane).extent
     if stage.anchor in ("pointwise", "reduce"):
         return max(1, 4096 // inner)
-    return 1
+    return place.block.rows
 
 
 def slides_along(operand: Operand, axis: Axis) -> bool:

@@ -54,7 +54,7 @@ def signature_of(
     tunable: Tunable, stage: Stage, row: Axis, col: Axis | None, lane: Axis, depth: tuple[int, ...], order: Sequence[Axis] = (),
     packed: bool = False,
 ) -> Signature:  # fmt: skip
-    """What the choice for a flat stage depends on, its axes' roles being given; `order` are the reduce axes of a contraction."""
+    """What the choice for a flat stage depends on, its axes' roles being given; `order` are a contraction's reduce axes, or a window's along rows."""
     read = addresses(stage.operands[0].inlined())[:1] if stage.operands else []
     value = stage.stores[0].value
     return Signature(
@@ -276,9 +276,10 @@ def _window(stage: Stage, choose: Choose, packed: bool, fixed: bool) -> tuple[St
     width = prod(a.extent for a in stage.reduce if col and any({a.id, col.id} <= i.axes for i in x.map))
     depth = prod(a.extent for a in stage.reduce) // width, width
     tunable: Tunable = "depthwise" if stage.operands[1:] else "pool"
-    signature = signature_of(tunable, stage, row, col, lane, depth, packed=packed)
+    taps = next((a for a in stage.reduce if any({a.id, row.id} <= i.axes for i in x.map)), NO_ROW)
+    signature = signature_of(tunable, stage, row, col, lane, depth, (taps,), packed)
     choice = choose(signature)
-    block, order = Block(choice.mr, choice.nv), tuple(a.id for a in stage.reduce)
+    block, order = Block(choice.mr, choice.nv, rows=choice.rows), tuple(a.id for a in stage.reduce)
     columns = None if col is None else col.id
     return stage, Place(outer, row.id, columns, lane.id, block, order, packed, signature=signature)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from ..emit import Coord, Emitter, Value
@@ -69,6 +69,28 @@ def rows(e: Emitter, axis: Axis, region: Region, body: Callable[[Coord], None]) 
         return []
 
     e.loop(region.row_lo, region.row_hi, 1, step, bounds=(0, axis.extent - 1))
+
+
+def row_blocks(
+    e: Emitter, axis: Axis, region: Region, height: int, body: Callable[[Coord, int], None]
+) -> None:
+    """Call ``body(first row, rows)`` for every block of `height` rows of the region, then for each row that is left.
+
+    Regions are whole blocks but for the last one of an extent that is none.
+    """
+    if height == 1:
+        return rows(e, axis, region, lambda y: body(y, 1))
+
+    def block(y: Coord, _: list[Value]) -> list[Value]:
+        body(y, height)
+        return []
+
+    lo, hi = e.i64(region.row_lo), e.i64(region.row_hi)
+    whole = e.builder.mul(e.builder.sdiv(e.builder.sub(hi, lo), e.i64(height)), e.i64(height))
+    end = e.builder.add(lo, whole)
+    e.loop(lo, end, height, block, bounds=(0, axis.extent - height))
+    if axis.extent % height:
+        rows(e, axis, replace(region, row_lo=end), lambda y: body(y, 1))
 
 
 def column_blocks(

@@ -2,7 +2,7 @@
 
     out[row, col, c] = combine over (i, j) of x[row * s + i * d, col * s + j * d, c] (* w[i, j, c])
 
-Lanes run along channels. A block of columns is computed together, so that an element that several windows share is loaded once. A row
+Lanes run along channels. A block of columns, of a row or of two, is computed together, so that an element that several windows share is loaded once. A row
 outside the input is a row of fill values: choosing its pointer once a row keeps branches out of the loops; columns at the edges are known
 when the code is made, and their missing taps are not emitted.
 """
@@ -18,7 +18,7 @@ from ..kernel import Place
 from ..lower_expr import Lowering, Point, bound_verdict, coordinate
 from ..lower_primitive import combine
 from ..stage import Stage
-from .region import Region, axis_of, balanced, free_axes, nest, pieces, rows, store_all
+from .region import Region, axis_of, balanced, free_axes, nest, pieces, row_blocks, store_all
 
 FILL = "fill"
 """Name of the local buffer with a row of fill values."""
@@ -28,9 +28,12 @@ def emit_window(low: Lowering, stage: Stage, place: Place, region: Region) -> No
     """Every column and channel of the region's rows."""
     window = _Window(low, stage, place, *window_axes(stage, place))
     row = axis_of(stage, place.row)
-    rows(
-        low.emitter, row, region,
-        lambda y: nest(low.emitter, free_axes(stage, place), region.point.at(row.id, y), window.emit_row),
+    free = free_axes(stage, place)
+    row_blocks(
+        low.emitter, row, region, place.block.rows,
+        lambda y, height: nest(
+            low.emitter, free, region.point.at(row.id, y), lambda point: window.emit_rows(point, height)
+        ),
     )  # fmt: skip
 
 
@@ -89,6 +92,14 @@ def _part(index: Index, axes: set[int | None]) -> Index:
 
 
 @dataclass(frozen=True)
+class _InputRow:
+    """A row that a block reads, or the fill row, and whose taps it is: pairs of an output row of the block and a tap along rows."""
+
+    pointer: Value
+    taps: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
 class _Window:
     low: Lowering
     stage: Stage
@@ -96,12 +107,13 @@ class _Window:
     row_taps: tuple[int, ...]
     col_taps: tuple[int, ...]
 
-    def emit_row(self, point: Point) -> None:
-        """One output row: blocks with an edge column are code of their own, those between them a loop."""
+    def emit_rows(self, point: Point, height: int) -> None:
+        """The output rows from `point` on: blocks with an edge column are code of their own, those between them a loop."""
         e = self.low.emitter
-        pointers = self._row_pointers(point)
+        over = self._input_rows(point, height)
+        points = [point.at(self.place.row, point.coords[self.place.row] + r) for r in range(height)]
         if self.place.col is None:
-            return self._block(point, pointers, None, 0)
+            return self._block(points, over, None, 0)
         extent = axis_of(self.stage, self.place.col).extent
         lo, hi = self._interior(extent)
         count, large, size = balanced(extent, self.place.block.mr)
@@ -112,14 +124,14 @@ class _Window:
         def static(numbers: range) -> None:
             for number in numbers:
                 width = starts[number + 1] - starts[number]
-                self._block(point, pointers, Coord.at(starts[number]), width)
+                self._block(points, over, Coord.at(starts[number]), width)
 
         def looped(begin: int, end: int, width: int, shift: int) -> None:
             """Blocks of one width, block number times width plus a shift."""
 
             def block(number: Coord, _: list[Value]) -> list[Value]:
                 column = (number * width + shift).within(starts[begin], starts[end - 1])
-                self._block(point, pointers, column, width)
+                self._block(points, over, column, width)
                 return []
 
             if begin < end:
@@ -135,8 +147,21 @@ class _Window:
         good = [c for c in range(extent) if all(self._valid(Coord.at(c), taps) for taps in self._col_steps())]
         return (good[0], good[-1] + 1) if good else (extent, extent)
 
-    def _row_pointers(self, point: Point) -> dict[tuple[int, ...], Value]:
-        """For every tap along rows, the address of its row: an input row, or the fill row."""
+    def _input_rows(self, point: Point, height: int) -> list[_InputRow]:
+        """What the windows of `height` output rows read, each input row once."""
+        where = self.stage.operands[0].map
+        found: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
+        for r in range(height):
+            for taps in self._row_steps():
+                steps = [(self.place.row, r), *zip(self.row_taps, taps, strict=True)]
+                row = tuple(sum((index.coefficient(axis) or 0) * i for axis, i in steps) for index in where)
+                found.setdefault(row, []).append((r, taps))
+        return [
+            _InputRow(self._row_pointer(point, *uses[0]), tuple(uses)) for _, uses in sorted(found.items())
+        ]
+
+    def _row_pointer(self, point: Point, r: int, taps: tuple[int, ...]) -> Value:
+        """The address of the row under a tap along rows, seen from row `r` of a block: an input row, or the fill row."""
         e = self.low.emitter
         load, by_row, _, _ = split_guard(self.stage, self.place)
         inner = {self.place.col, self.place.lane, *self.col_taps} | {
@@ -145,29 +170,25 @@ class _Window:
         outer = Index(
             load.map[0].const, tuple(t for t in load.map[0].terms if not (Index(0, (t,)).axes & inner))
         )
-        fill = fill_row(self.stage, self.place)
-        pointers = {}
-        for taps in self._row_steps():
-            at = Point(
-                {**point.coords, **{axis: Coord.at(i) for axis, i in zip(self.row_taps, taps, strict=True)}}
+        coords = {axis: Coord.at(i) for axis, i in zip(self.row_taps, taps, strict=True)}
+        at = Point({**point.coords, **coords}).at(self.place.row, point.coords[self.place.row] + r)
+        real = e.address(self.low.pointers[load.buffer], load.dtype, coordinate(e, outer, at))
+        condition = None
+        for bound in by_row:
+            if bound_verdict(e, bound, at) is True:
+                continue
+            value = e.materialise(coordinate(e, bound.index, at))
+            test = e.builder.icmp_unsigned(
+                "<", e.builder.sub(value, e.i64(bound.lo)), e.i64(bound.hi - bound.lo)
             )
-            real = e.address(self.low.pointers[load.buffer], load.dtype, coordinate(e, outer, at))
-            condition = None
-            for bound in by_row:
-                if bound_verdict(e, bound, at) is True:
-                    continue
-                value = e.materialise(coordinate(e, bound.index, at))
-                test = e.builder.icmp_unsigned(
-                    "<", e.builder.sub(value, e.i64(bound.lo)), e.i64(bound.hi - bound.lo)
-                )
-                condition = test if condition is None else e.builder.and_(condition, test)
-            if condition is not None:
-                assert fill is not None
-                # `outer` has the whole constant of the address: the fill row must look as if it had it too
-                blank = e.address(self.low.pointers[FILL], load.dtype, Coord.at(-fill[1]))
-                real = e.builder.select(condition, real, blank)
-            pointers[taps] = real
-        return pointers
+            condition = test if condition is None else e.builder.and_(condition, test)
+        if condition is None:
+            return real
+        fill = fill_row(self.stage, self.place)
+        assert fill is not None
+        # `outer` has the whole constant of the address: the fill row must look as if it had it too
+        blank = e.address(self.low.pointers[FILL], load.dtype, Coord.at(-fill[1]))
+        return e.builder.select(condition, real, blank)
 
     def _row_steps(self) -> list[tuple[int, ...]]:
         return _steps(self.stage, self.row_taps)
@@ -185,23 +206,25 @@ class _Window:
         assert None not in verdicts, "a column whose taps are not decided"
         return all(v is True for v in verdicts)
 
-    def _block(
-        self, point: Point, pointers: dict[tuple[int, ...], Value], first: Coord | None, mr: int
-    ) -> None:
-        """Columns ``[first, first + mr)`` of every channel."""
+    def _block(self, rows: list[Point], over: list[_InputRow], first: Coord | None, mr: int) -> None:
+        """Columns ``[first, first + mr)`` of every channel, in each of the rows."""
         e = self.low.emitter
         lane = axis_of(self.stage, self.place.lane)
         lanes = e.target.machine.lanes
         width = self.place.block.nv * lanes
         whole = lane.extent // width * width
         col = self.place.col
-        points = [point] if first is None or col is None else [point.at(col, first + r) for r in range(mr)]
 
         def channels(c: Coord, width: int) -> None:
             vectors = pieces(width, lanes)
-            self._vectors(
-                [p.at(lane.id, c + at).over(lane.id, n) for p in points for at, n in vectors], pointers
-            )
+            points = [
+                row if first is None or col is None else row.at(col, first + i)
+                for row in rows
+                for i in range(1 if first is None else mr)
+            ]
+            flat = [p.at(lane.id, c + at).over(lane.id, n) for p in points for at, n in vectors]
+            size = len(flat) // len(rows)
+            self._vectors([flat[r * size : (r + 1) * size] for r in range(len(rows))], over)
 
         def step(c: Coord, _: list[Value]) -> list[Value]:
             channels(c, width)
@@ -211,34 +234,35 @@ class _Window:
         if whole < lane.extent:
             channels(Coord.at(whole), lane.extent - whole)
 
-    def _vectors(self, points: list[Point], pointers: dict[tuple[int, ...], Value]) -> None:
-        """Vectors of channels at the columns of a block: a row's weights stay in registers while its elements go by, each loaded once."""
+    def _vectors(self, rows: list[list[Point]], over: list[_InputRow]) -> None:
+        """Vectors of channels at the columns of a block, row by row: weights stay in registers while the elements of an input row go by, each loaded once."""
         e, stage = self.low.emitter, self.stage
         dtype = stage.operands[0].expr.dtype
-        sums: list[Value | None] = [None] * len(points)
-        if stage.combine == "sum":
-            sums = [self._start(p, dtype) for p in points]
+        starts = stage.combine == "sum"
+        sums = [[self._start(p, dtype) if starts else None for p in points] for points in rows]
         uses = [
-            (self._offset(point, taps), r, taps)
-            for r, point in enumerate(points)
+            (self._offset(point, taps), number, taps)
+            for number, point in enumerate(rows[0])
             for taps in self._col_steps()
             if self.place.col is None or self._valid(point.coords[self.place.col], taps)
         ]
         uses.sort(key=lambda use: use[0].const)
-        for row, pointer in pointers.items():
-            weights: dict[tuple[int, ...], Value] = {}
+        weights: dict[tuple[int, ...], Value] = {}
+        for row in over:
             loaded: tuple[int, Value] | None = None
-            for where, r, taps in uses:
+            for where, number, taps in uses:
+                point = rows[0][number]
                 if loaded is None or loaded[0] != where.const:
-                    address = e.address(pointer, dtype, where)
-                    loaded = where.const, e.load(address, dtype, points[r].lanes)
-                weight = (*taps, points[r].coords[self.place.lane].const)
-                if len(stage.operands) > 1 and weight not in weights:
-                    weights[weight] = self._weight(points[r], row, taps)
-                sums[r] = self._accumulate(sums[r], loaded[1], weights.get(weight))
-        for point, acc in zip(points, sums, strict=True):
-            assert acc is not None
-            store_all(self.low, stage, point, acc)
+                    loaded = where.const, e.load(e.address(row.pointer, dtype, where), dtype, point.lanes)
+                for r, row_taps in row.taps:
+                    weight = (*row_taps, *taps, point.coords[self.place.lane].const)
+                    if len(stage.operands) > 1 and weight not in weights:
+                        weights[weight] = self._weight(point, row_taps, taps)
+                    sums[r][number] = self._accumulate(sums[r][number], loaded[1], weights.get(weight))
+        for points, totals in zip(rows, sums, strict=True):
+            for point, acc in zip(points, totals, strict=True):
+                assert acc is not None
+                store_all(self.low, stage, point, acc)
 
     def _start(self, point: Point, dtype: str) -> Value:
         """A window has few taps: what is added to them can be where the sum starts, which costs nothing."""

@@ -33,7 +33,9 @@ AVX2 = TARGETS["x86-64-v3"].machine
 POINTS = Signature.parse(
     "contraction 8x196x64 over 24 reads 4704,24,1 writes 12544,64,1 epilogue 2 packed float32"
 )
-WINDOW = Signature.parse("depthwise 14x14x64 over 3x3 reads 896,64 writes 896,64,1 epilogue 2 packed float32")
+WINDOW = Signature.parse(
+    "depthwise 14x14x64 over 3x3 reads 896,64,896 writes 896,64,1 epilogue 2 packed float32"
+)
 
 
 class Memory:

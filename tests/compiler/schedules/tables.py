@@ -8,6 +8,7 @@ import numpy as np
 
 from fusekit.compiler.choice import (
     MOST_COLUMNS,
+    MOST_ROWS,
     MOST_UNROLL,
     MOST_VECTORS,
     Choice,
@@ -42,6 +43,7 @@ def random_choice(signature: Signature, machine: Machine, random: np.random.Gene
             row_epilogue=bool(random.integers(2)),
             dot=bool(random.integers(2)),
             winograd=bool(random.integers(2)),
+            rows=int(random.integers(1, MOST_ROWS + 1)),
         )
         plain = {
             "contraction": Choice(
@@ -49,6 +51,6 @@ def random_choice(signature: Signature, machine: Machine, random: np.random.Gene
             ),
             "winograd": Choice(winograd=choice.winograd),
             "pointwise": Choice(nv=choice.nv),
-        }.get(signature.tunable, Choice(choice.mr, choice.nv))
+        }.get(signature.tunable, Choice(choice.mr, choice.nv, rows=choice.rows))
         if not obstacle(plain, signature, machine):
             return plain

@@ -102,7 +102,7 @@ A76, AVX2 = TARGETS["cortex-a76"].machine, TARGETS["x86-64-v3"].machine
 POINTS = Signature.parse("contraction 1x3136x64 over 24 reads 0,24,1 writes 0,64,1 epilogue 2 packed float32")
 STRIDED = replace(POINTS, reads=(0, 1, 3136))
 WINDOW = Signature.parse(
-    "depthwise 56x56x96 over 3x3 reads 5376,96 writes 5376,96,1 epilogue 2 packed float32"
+    "depthwise 56x56x96 over 3x3 reads 5376,96,5376 writes 5376,96,1 epilogue 2 packed float32"
 )
 SUM = Signature.parse("pointwise 1x0x4096 over - reads - writes 0,0,1 epilogue 1 float32")
 SQUARE = Signature.parse("winograd 56x56x64 over 64x3x3 reads - writes - epilogue 1 packed float32")
@@ -142,7 +142,10 @@ def test_other_text_is_no_signature(text: str) -> None:
         (Choice(8, dot=True), STRIDED, "lanes run only along a reduction over adjacent float32 elements, for columns, with constant weights"),
         (Choice(winograd=True), POINTS, "it is a contraction already"),
         (Choice(8, 2), WINDOW, "the block needs 24 registers of 16"),
-        (Choice(4, unroll=8), WINDOW, "a window has nothing to choose but mr and nv"),
+        (Choice(4, unroll=8), WINDOW, "a window has nothing to choose but mr, nv and rows"),
+        (Choice(4, rows=3), WINDOW, "a block has 1 to 2 rows, and no more than there are: 56"),
+        (Choice(5, rows=2), WINDOW, "the block needs 18 registers of 16"),
+        (Choice(4, rows=2), POINTS, "only windows have blocks of several rows"),
         (Choice(4), SUM, "elementwise work has nothing to choose but nv"),
         (Choice(4), SQUARE, "of a convolution only winograd can be chosen here"),
     ],
@@ -171,6 +174,6 @@ def test_candidates_cover_each_decision() -> None:
 
     few = replace(POINTS, rows=8, lanes=6)
     assert changed(few) == {"mr", "nv", "unroll", "tiles", "row_epilogue", "dot"}
-    assert changed(WINDOW) == {"mr", "nv"} and changed(SUM) == {"nv"}
+    assert changed(WINDOW) == {"mr", "nv", "rows"} and changed(SUM) == {"nv"}
     assert changed(replace(SUM, epilogue=65)) == set()
     assert candidates(DIRECTIONS[0], Choice(), SQUARE, A76) == (Choice(winograd=True),)

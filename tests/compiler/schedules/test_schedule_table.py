@@ -115,7 +115,7 @@ def test_tables_that_come_with_fusekit_are_canonical_and_of_a_target(path: Path)
         (HEAD.replace("v3", "v9"), "the schedule table FILE is for the CPU 'x86-64-v9': known are x86-64-v2, x86-64-v3, x86-64-v4, cortex-a53, cortex-a55, cortex-a72, cortex-a76, neoverse-n1"),
         ("extra = 1\n" + HEAD, "the schedule table FILE has other parts than schema, cpu and choices: tune again"),
         (HEAD + LINE.replace("over", "of"), f"the schedule table FILE has a line for another fusekit ('{KEY.replace('over', 'of')}' is no signature of a stage): tune again"),
-        (HEAD + LINE.replace("unroll", "unrol"), f"the schedule table FILE gives '{KEY}' an unknown 'unrol': did you mean unroll? known are mr, nv, unroll, tiles, row_epilogue, dot, winograd, gain, device, model"),
+        (HEAD + LINE.replace("unroll", "unrol"), f"the schedule table FILE gives '{KEY}' an unknown 'unrol': did you mean unroll? known are mr, nv, unroll, tiles, row_epilogue, dot, winograd, rows, gain, device, model"),
         (HEAD + LINE.replace("unroll = 8", "unroll = true"), f"the schedule table FILE gives '{KEY}' unroll = True: it has to be of type int"),
         (HEAD + LINE.replace('device = "a CPU", ', ""), f"the schedule table FILE does not say the device of '{KEY}': tune again"),
         (HEAD + LINE.replace("mr = 4", "mr = 9"), f"the schedule table FILE gives '{KEY}' the choice '9x2 unroll 8', but the block needs 21 registers of 16: remove the line or tune again"),
