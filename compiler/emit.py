@@ -176,14 +176,6 @@ class Emitter:
         nothing = ir.FunctionType(ir.VoidType(), [])
         self.builder.asm(nothing, "", "~{memory}", [], True)
 
-    def unknown_zero(self, dtype: str, lanes: int) -> Value:
-        """0 in every lane of a register, without LLVM knowing so: sums that start from one constant it moves and spills in their loop."""
-        zero = self.constant(0, dtype, lanes)
-        if lanes == 2 or lanes & (lanes - 1):
-            return zero  # no type of a register
-        register = "v" if self.target.arch == "x86_64" else "w"
-        return self.builder.asm(ir.FunctionType(zero.type, [zero.type]), "", f"={register},0", [zero], False)
-
     def scratch(self, dtype: str, count: int) -> Value:
         """An array on the stack, allocated once in the entry block."""
         with self.builder.goto_entry_block():

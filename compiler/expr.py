@@ -182,17 +182,24 @@ def rewrite(
     expr: Expr,
     leaf: Callable[[Expr], Expr | None] | None = None,
     change: Callable[[Index], Index] | None = None,
+    bound: Callable[[Bound], Bound] | None = None,
 ) -> Expr:
-    """`expr` with what reads memory, and what the anchor computed, replaced by `leaf(node)` (None keeps one) and every Index by `change(index)`; sharing is kept."""
+    """`expr` with what reads memory, and what the anchor computed, replaced by `leaf(node)` (None keeps one), every Index by `change(index)` and every bound of
+    a guard by `bound(bound)`; sharing is kept."""
     done: dict[int, Expr] = {}
     for node in walk(expr):
-        rebuilt = _rebuild(node, done, change)
+        rebuilt = _rebuild(node, done, change, bound)
         new = leaf(rebuilt) if leaf is not None and isinstance(rebuilt, Load | Lookup | Acc) else None
         done[id(node)] = rebuilt if new is None else new
     return done[id(expr)]
 
 
-def _rebuild(node: Expr, done: Mapping[int, Expr], change: Callable[[Index], Index] | None) -> Expr:
+def _rebuild(
+    node: Expr,
+    done: Mapping[int, Expr],
+    change: Callable[[Index], Index] | None,
+    bound: Callable[[Bound], Bound] | None,
+) -> Expr:
     match node:
         case Op(dtype, prim, args):
             new = tuple(done[id(a)] for a in args)
@@ -200,6 +207,8 @@ def _rebuild(node: Expr, done: Mapping[int, Expr], change: Callable[[Index], Ind
         case Guard(_, box, inside, outside):
             if change is not None:
                 box = tuple(Bound(change(b.index), b.lo, b.hi) for b in box)
+            if bound is not None:
+                box = tuple(map(bound, box))
             return guard(box, done[id(inside)], done[id(outside)])
         case Load(dtype, buffer, where) if change is not None:
             return Load(dtype, buffer, tuple(change(index) for index in where))

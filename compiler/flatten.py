@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from .expr import Expr, Guard, Load, Lookup, loads, rewrite, walk
 from .graph import Type
-from .index import Axis, Index, Term
+from .index import Axis, Bound, Index, Term
 from .stage import Operand, Stage, Store
 
 
@@ -140,9 +140,28 @@ def merge_axes(stage: Stage, constants: frozenset[str], kept: frozenset[int] = f
                 for inner in axes:
                     if outer is inner or merged or {outer.id, inner.id} & kept:
                         continue
-                    if _mergeable(stage, outer, inner, constants):
-                        stage, merged = _merge(stage, outer, inner), True
+                    if _mergeable(wide := _widened(stage, outer, inner), outer, inner, constants):
+                        stage, merged = _merge(wide, outer, inner), True
     return stage
+
+
+def _widened(stage: Stage, outer: Axis, inner: Axis) -> Stage:
+    """The stage with bounds on steps of `outer` alone as bounds on `outer` and `inner` walked as one: ``lo <= i < hi`` is ``lo * n <= i * n + j < hi * n``."""
+
+    n = inner.extent
+
+    def alone(bound: Bound) -> bool:
+        return bound.index == Index.of(outer) + bound.index.const
+
+    def wide(bound: Bound) -> Bound:
+        if not alone(bound):
+            return bound
+        return Bound(bound.index * n + Index.of(inner), bound.lo * n, bound.hi * n)
+
+    guards = (node for node in walk(*stage.exprs()) if isinstance(node, Guard))
+    if not any(alone(bound) for node in guards for bound in node.box):
+        return stage
+    return map_exprs(stage, lambda expr: rewrite(expr, bound=wide))
 
 
 def merge_shared(

@@ -12,10 +12,10 @@ from math import prod
 
 from .anchors.region import axis_of
 from .expr import Const, Guard, Load, substitute
-from .flatten import map_exprs
+from .flatten import map_exprs, merge_axes
 from .index import Axis, Index, flatten
 from .kernel import TILE, Halo, Local, Place
-from .schedule import Choose, addresses, place_stage, schedule_stage
+from .schedule import Choose, addresses, out_stride, place_stage, schedule_stage
 from .stage import Operand, Stage, Store
 
 MANY_CHANNELS = 8
@@ -71,10 +71,13 @@ def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, choose: 
         address = address + Index.of(row) * row_size + Index.of(TILE) * (-row_size * scale)
     name = "panel"
     local = Local(name, operand.expr.dtype, rows * row_size, "ring" if shared else "panel")
-    axes = tuple(a for a in operand.axes if a.extent > 1 or a is row)
+    axes = tuple(a for a in operand.axes if a.extent > 1)
     made = Stage("pointwise", axes, (), "sum", (), None, (Store(operand.expr, name, (address,)),))
+    made = merge_axes(made, frozenset(), frozenset({row.id, *fixed}))
+    if row.extent == 1:
+        made = replace(made, axes=(*made.axes, row))
     halo = Halo(0, 0, row.extent, 1, row_size, 0.0, Index(0))
-    lane = inner[-1].id if inner else row.id
+    lane = next((a.id for a in made.axes if out_stride(made, a.id) == 1), row.id)
     made_place = replace(
         place_stage(made, choose, False)[1], outer=fixed, row=row.id, lane=lane, local=name, halo=halo
     )

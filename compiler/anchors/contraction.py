@@ -93,13 +93,25 @@ class _Micro:
         e, col = self.low.emitter, self.place.col
         parts = pieces(self.width, e.target.machine.lanes)
         places = [point if col is None else point.at(col, first + r) for r in range(mr)]
-        sums = self._reduce(places, parts)
+        sums = self._narrowed(self._reduce(places, parts), parts)
         if self.place.row_epilogue and col is not None and mr > 1:
             return self._store_rows(point, col, first, parts, sums, mr)
         for r in range(mr):
             for v, (offset, lanes) in enumerate(parts):
                 at = places[r].at(self.place.lane, self.n + offset).over(self.place.lane, lanes)
                 self._store(at, sums[r * len(parts) + v])
+
+    def _held(self, lanes: int) -> int:
+        """Lanes of the registers that hold sums of so many: whole ones where an element of a is broadcast, once for all vectors of a block."""
+        machine = self.low.emitter.target.machine
+        return machine.lanes if lanes > 1 and machine.a_form == "broadcast" else lanes
+
+    def _narrowed(self, sums: list[Value], parts: list[tuple[int, int]]) -> list[Value]:
+        e = self.low.emitter
+        return [
+            total if lanes_of(total) == lanes else e.shuffled(total, total, range(lanes))
+            for total, (_, lanes) in zip(sums, parts * (len(sums) // len(parts)), strict=True)
+        ]
 
     def _store(self, point: Point, acc: Value) -> None:
         """The epilogue on a sum. What is added to all its terms comes last: the terms are rounded to their own size until then."""
@@ -140,7 +152,7 @@ class _Micro:
         if not axes:
             return self._steps(places, parts, Coord.at(0), None, [0], nothing)
         dtype = self.stage.operands[0].expr.dtype
-        zeros = [e.unknown_zero(dtype, lanes) for _ in places for _, lanes in parts]
+        zeros = [e.constant(0, dtype, self._held(lanes)) for _ in places for _, lanes in parts]
         straight = len(axes) - 1
         while straight > 1 and prod(axis.extent for axis in axes[straight - 1 :]) <= STRAIGHT:
             straight -= 1
@@ -192,19 +204,17 @@ class _Micro:
         out = list(sums)
         ahead = self._ahead(places, axis, len(steps), a)
         for u in steps:
+            start = places[0] if axis is None else places[0].at(axis, places[0].coords[axis] + u)
             vectors = [
-                self._weights(
-                    places[0] if axis is None else places[0].at(axis, places[0].coords[axis] + u),
-                    k + u,
-                    *part,
-                )
-                for part in parts
+                e.widened(self._weights(start, k + u, offset, lanes), self._held(lanes))
+                for offset, lanes in parts
             ]
             for r, place in enumerate(places):
                 at = place if axis is None else place.at(axis, place.coords[axis] + u)
                 scalar = ahead(r, u) if ahead else _splat_reader(e, self.low.evaluate(a, at))
-                for v, (_, lanes) in enumerate(parts):
-                    out[r * len(parts) + v] = e.muladd(scalar(lanes), vectors[v], out[r * len(parts) + v])
+                for v, vector in enumerate(vectors):
+                    number = r * len(parts) + v
+                    out[number] = e.muladd(scalar(lanes_of(vector)), vector, out[number])
         return out
 
     def _ahead(

@@ -155,6 +155,15 @@ def test_movement_of_a_groups_own_result_is_not_read_back_inside_it() -> None:
     assert_right(net, graph)
 
 
+def test_rows_of_a_padded_image_are_copied_whole() -> None:
+    net = Net()
+    image = net.node("Transpose", (1, 3, 20, 18), net.input(1, 20, 18, 3), perm=(0, 3, 1, 2))
+    graph = net.graph(net.conv(net.conv(image, 16, 5, 2), 8))
+    panel, _ = lower_graph(graph, Options()).lowered[0].kernel.stages
+    assert panel.anchor == "pointwise" and 3 * (18 + 3) in [axis.extent for axis in panel.axes]
+    assert_right(net, graph)
+
+
 def test_merges_say_what_they_save() -> None:
     _, graph = add_conv_mul_relu()
     text = ledger(fuse(graph, "full"))
