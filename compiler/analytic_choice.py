@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, prod
 
 from .anchors.region import balanced
 from .choice import Choice, Signature, block_registers, may_be_dot, window_registers
@@ -11,8 +11,12 @@ from .target import Machine
 WINDOW_COLUMNS = 8
 """Columns of a window's block: enough sums to hide the latency of an addition; a row's weights and an element have registers besides."""
 
+FOLD, SCATTER = 3.0, 2.0
+"""Instructions for an output that add up the lanes of a sum, together with those of neighbouring columns, and that store it alone."""
+
 FEW_COLUMNS, PAIR_COLUMNS = 4, 7
-"""Columns below which a block of two rows is too narrow, and its most: LLVM loads elements and weights ahead, and of 8 columns some spill."""
+"""Columns below which a block of two rows is too narrow, and its most where loads cannot be part of a multiply-add: LLVM makes them ahead, and of 8
+columns some spill."""
 
 COSTLY_EPILOGUE = 12
 """Primitives per element above which an epilogue runs row by row."""
@@ -47,12 +51,17 @@ def dot_choice(machine: Machine) -> Choice:
 
 
 def _is_dot(signature: Signature, machine: Machine) -> bool:
-    """Whether lanes are better spent on the reduction: few outputs at a position, and more elements of a sum next to each other."""
-    return (
-        may_be_dot(signature)
-        and 2 * signature.lanes <= machine.lanes
-        and signature.depth[-1] >= max(4, 2 * signature.lanes)
-    )
+    """Whether lanes are better spent on the reduction: few outputs at a position, and many elements of a sum next to each other.
+
+    Counted are instructions for an output: vectors of the reduction and what adds up their lanes, or steps of it that the outputs share.
+    """
+    if not may_be_dot(signature) or 2 * signature.lanes > machine.lanes:
+        return False
+    *outer, inner = signature.depth
+    stores = 0.0 if signature.writes[1] == 1 else SCATTER
+    along = prod(outer) * ceil(inner / machine.lanes) + FOLD + stores + signature.epilogue / machine.lanes
+    across = (prod(signature.depth) + signature.epilogue + 1) / signature.lanes
+    return along < across
 
 
 def ranked_blocks(signature: Signature, machine: Machine) -> list[tuple[int, int]]:
@@ -115,7 +124,8 @@ def _rows_share(signature: Signature) -> bool:
 
 def _columns(nv: int, rows: int, signature: Signature, machine: Machine) -> int:
     """The most columns whose block stays in registers."""
-    fitting = range(1, (WINDOW_COLUMNS if rows == 1 else PAIR_COLUMNS) + 1)
+    most = PAIR_COLUMNS if rows > 1 and machine.a_form == "lane" else WINDOW_COLUMNS
+    fitting = range(1, most + 1)
     return max(
         (mr for mr in fitting if window_registers(mr, nv, rows, signature) <= machine.registers), default=0
     )
