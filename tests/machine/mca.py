@@ -27,6 +27,7 @@ LAST_VERSION = 30
 ITERATIONS = 200
 DECODED = 4
 """Instructions decoded a cycle."""
+VECTOR_PIPES = ("N1UnitV0", "N1UnitV1")
 _FEATURES = "+neon,+dotprod,+fullfp16,+lse"
 
 
@@ -36,11 +37,18 @@ class Verdict:
 
     cycles: float
     multiply_adds: int
+    vector_ops: float
+    """Micro-operations in the vector pipes: multiply-adds, what else computes or copies vectors, and the data of stores."""
 
     @property
     def pipe_share(self) -> float:
         """Multiply-adds among the slots of the two vector pipes."""
         return self.multiply_adds / (2 * self.cycles)
+
+    @property
+    def slots_filled(self) -> float:
+        """Everything among these slots."""
+        return self.vector_ops / (2 * self.cycles)
 
 
 @cache
@@ -68,9 +76,20 @@ def analyse(program: str, loop: Loop) -> Verdict:
     command += [f"-iterations={ITERATIONS}", "-json"]
     done = subprocess.run(command, input=asm, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{program}: {done.stderr[:1000]}"
-    view = json.loads(done.stdout)["CodeRegions"][0]["SummaryView"]
+    report = json.loads(done.stdout)
+    region = report["CodeRegions"][0]
+    view = region["SummaryView"]
     cycles = max(view["TotalCycles"] / view["Iterations"], len(loop.instructions) / DECODED)
-    return Verdict(cycles, loop.count("fml[as] v"))
+    pipes = [i for i, name in enumerate(report["TargetInfo"]["Resources"]) if name in VECTOR_PIPES]
+    whole = (
+        view["Instructions"] // view["Iterations"]
+    )  # the number after the last instruction's is that of the sums
+    used = sum(
+        entry["ResourceUsage"]
+        for entry in region["ResourcePressureView"]["ResourcePressureInfo"]
+        if entry["InstructionIndex"] == whole and entry["ResourceIndex"] in pipes
+    )
+    return Verdict(cycles, loop.count("fml[as] v"), used)
 
 
 def _repaired(text: str) -> Sequence[str]:
