@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, prod
 
 from .anchors.region import balanced
-from .choice import Choice, Signature, block_registers, may_be_dot, window_registers
+from .choice import MOST_VECTORS, Choice, Signature, block_registers, may_be_dot, window_registers
 from .target import Machine
 
 WINDOW_COLUMNS = 8
@@ -17,6 +17,9 @@ FOLD, SCATTER = 3.0, 2.0
 FEW_COLUMNS, PAIR_COLUMNS = 4, 7
 """Columns below which a block of two rows is too narrow, and its most where loads cannot be part of a multiply-add: LLVM makes them ahead, and of 8
 columns some spill."""
+
+WIDEST = 14
+"""Columns of a contraction's block. Of several vectors two fewer where each is a broadcast: LLVM moves some of 14 x 2 from register to register."""
 
 COSTLY_EPILOGUE = 12
 """Primitives per element above which an epilogue runs row by row."""
@@ -68,8 +71,8 @@ def ranked_blocks(signature: Signature, machine: Machine) -> list[tuple[int, int
     """Register blocks (columns, vectors) of a contraction, those with the least predicted time first, of equals the larger."""
     blocks = [
         (mr, nv)
-        for nv in range(1, 5)
-        for mr in range(1, 15)
+        for nv in range(1, MOST_VECTORS + 1)
+        for mr in range(1, (WIDEST if nv == 1 or machine.a_form == "lane" else WIDEST - 2) + 1)
         if block_registers(mr, nv, machine) <= machine.registers
     ]
     return sorted(blocks, key=lambda b: (block_cycles(b[0], b[1], signature, machine), -b[0] * b[1], b[1]))

@@ -60,12 +60,14 @@ def _window_input(group: Group, graph: Graph) -> str | None:
 
 
 def _reads_as_made(operand: Operand, load: Load, box: Box, shape: tuple[int, ...]) -> bool:
-    """Whether a window reads a value of that shape itself with pads around it, not a part of it or in another order."""
-    for axis, index, extent in zip(operand.axes, load.map, shape, strict=True):
+    """Whether a window reads a value of that shape itself with pads around its rows and columns, not a part of it or in another order."""
+    for number, (axis, index, extent) in enumerate(zip(operand.axes, load.map, shape, strict=True)):
         bounds = [(b.index, b.lo, b.hi) for b in box if axis.id in b.index.axes]
         whole = (Index.of(axis), -index.const, extent - index.const)
         if index.const > 0 or index != Index.of(axis) + index.const or any(b != whole for b in bounds):
             return False
+        if bounds and number < 2:
+            return False  # pads beside channels, or a batch
     return True
 
 

@@ -58,6 +58,8 @@ def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, choose: 
         row = _own_row(operand, place)
     tile_rows = tile * place.block.mr if place.row == place.col else tile
     rows, shared = _window_rows(operand, place, min(tile_rows, axis_of(stage, place.row).extent), row)
+    if shared and rows < row.extent:
+        rows = 1 << (rows - 1).bit_length()  # a row's place is found in the loops over taps: by a mask
     inner = _panel_order(
         operand, stage, place, [a for a in operand.axes if a.id not in fixed and a is not row]
     )

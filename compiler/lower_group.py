@@ -13,7 +13,7 @@ from typing import Literal
 
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
-from .expr import Load, loads
+from .expr import Guard, Load, loads
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, windows_overlap
 from .graph import Type
 from .index import Axis
@@ -21,7 +21,7 @@ from .kernel import Local, Place, Schedule
 from .local_buffer import make_panel, make_ring
 from .lower_rows import lower_rows
 from .lowered import Lowered, canonical
-from .schedule import NO_ROW, Choose, in_place, reduce_order, schedule_stage, slides, stride
+from .schedule import NO_ROW, Choose, depends, in_place, reduce_order, schedule_stage, slides, stride
 from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
@@ -96,10 +96,18 @@ def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
             operand is stage.operands[1] and not windows_overlap(stage, operand)
         )
     if stage.anchor in ("depthwise", "pool") and operand is stage.operands[0]:
-        return in_place(operand) and (
-            stride(operand, place.lane) == 1 or axis_of(stage, place.lane).extent == 1
+        return (
+            in_place(operand)
+            and (stride(operand, place.lane) == 1 or axis_of(stage, place.lane).extent == 1)
+            and not _bounded(operand, place.lane)
         )
     return True
+
+
+def _bounded(operand: Operand, axis: int) -> bool:
+    """Whether pads lie beside the operand along an axis of the stage."""
+    expr = operand.inlined()
+    return isinstance(expr, Guard) and any(axis in bound.index.axes for bound in expr.box)
 
 
 def _cut(
@@ -131,18 +139,39 @@ def _evenness(units: int, threads: int) -> float:
 
 
 def _rows_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
-    """Rows of a tile: what a contraction reads of them stays in half the L2 cache while the weights go by."""
+    """Rows of a tile: what a contraction reads of them stays in half the L2 cache while the weights go by, or in the L1 where they are copied for few weights."""
     others = prod(a.extent for a in stage.axes if a.id not in (place.row, place.lane, *place.outer))
     if stage.anchor in ("contraction", "dot"):
         depth = prod(
             a.extent for a in stage.reduce if not (stage.operands and slides_along(stage.operands[0], a))
         )
+        if _copied_for_few(stage, place, machine):
+            return max(1, machine.l1_bytes // 2 // _copied_row_bytes(stage, place))
         rows = place.block.mr if place.row == place.col else others
         return max(1, machine.l2_bytes // 2 // max(1, 4 * rows * depth))
     inner = others * axis_of(stage, place.lane).extent
     if stage.anchor in ("pointwise", "reduce"):
         return max(1, 4096 // inner)
     return place.block.rows
+
+
+def _copied_for_few(stage: Stage, place: Place, machine: Machine) -> bool:
+    """Whether the contraction reads a copy of its rows, with weights that stay in half the first-level cache."""
+    a, b = stage.operands
+    weights = 4 * prod(axis.extent for axis in stage.axes + stage.reduce if depends(b, axis.id))
+    return weights <= machine.l1_bytes // 2 and not _reads_in_place(stage, place, a)
+
+
+def _copied_row_bytes(stage: Stage, place: Place) -> int:
+    """What the rows of an operand take that one row of the output, or one block of rows, is the first to read."""
+    operand = stage.operands[0]
+    elements = place.block.mr if place.row == place.col else 1
+    for axis, index in zip(operand.axes, operand.map, strict=True):
+        if place.row in index.axes:
+            elements *= index.coefficient(place.row) or 1
+        elif not index.axes & set(place.outer):
+            elements *= axis.extent
+    return 4 * elements
 
 
 def slides_along(operand: Operand, axis: Axis) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..emit import Coord, Value
-from ..expr import Const, Expr, Guard, Load
+from ..expr import Const, Expr, Guard, Load, loads
 from ..index import Bound, Index
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, bound_verdict, coordinate
@@ -248,6 +248,7 @@ class _Window:
         ]
         uses.sort(key=lambda use: use[0].const)
         weights: dict[tuple[int, ...], Value] = {}
+        apart = self._weights_vary_by_row()
         for row in over:
             loaded: tuple[int, Value] | None = None
             for where, number, taps in uses:
@@ -255,14 +256,23 @@ class _Window:
                 if loaded is None or loaded[0] != where.const:
                     loaded = where.const, e.load(e.address(row.pointer, dtype, where), dtype, point.lanes)
                 for r, row_taps in row.taps:
-                    weight = (*row_taps, *taps, point.coords[self.place.lane].const)
+                    weight = (r if apart else 0, *row_taps, *taps, point.coords[self.place.lane].const)
                     if len(stage.operands) > 1 and weight not in weights:
-                        weights[weight] = self._weight(point, row_taps, taps)
+                        weights[weight] = self._weight(rows[r][number], row_taps, taps)
                     sums[r][number] = self._accumulate(sums[r][number], loaded[1], weights.get(weight))
         for points, totals in zip(rows, sums, strict=True):
             for point, acc in zip(points, totals, strict=True):
                 assert acc is not None
                 store_all(self.low, stage, point, acc)
+
+    def _weights_vary_by_row(self) -> bool:
+        """Whether rows are channels, or groups of them."""
+        return any(
+            self.place.row in index.axes
+            for operand in self.stage.operands[1:]
+            for load in loads(operand.inlined())
+            for index in load.map
+        )
 
     def _start(self, point: Point, dtype: str) -> Value:
         """A window has few taps: what is added to them can be where the sum starts, which costs nothing."""

@@ -49,6 +49,29 @@ def test_depthwise_convolution_with_pads_and_no_taps_beside_them() -> None:
     check(net.graph(net.conv(y, 8)), net, "depthwise")
 
 
+@pytest.mark.parametrize("size", [7, 80])
+@pytest.mark.parametrize("pads", [(2, 0, 0, 2, 0, 0), (2, 1, 1, 2, 1, 1), (0, 0, 0, 3, 1, 1)])
+def test_channels_added_before_a_window(pads: tuple[int, ...], size: int) -> None:
+    net = Net()
+    x = net.conv(net.input(1, 8, size, size), 12)
+    shape = [n + a + b for n, a, b in zip((12, size, size), pads[:3], pads[3:], strict=True)]
+    x = net.node("Pad", (1, *shape), x, pads=(0, *pads[:3], 0, *pads[3:]), value=0.0)
+    y = net.node(
+        "Conv", (1, shape[0], shape[1] - 2, shape[2] - 2), x, net.constant(shape[0], 1, 3, 3),
+        strides=(1, 1), dilations=(1, 1), pads=(0, 0, 0, 0), group=shape[0],
+    )  # fmt: skip
+    check(net.graph(net.conv(y, 8)), net, "depthwise")
+
+
+def test_rows_that_are_groups_have_weights_of_their_own() -> None:
+    net = Net()
+    y = net.node(
+        "Conv", (1, 3, 1, 12), net.input(1, 15, 3, 12), net.constant(3, 5, 3, 3), net.constant(3),
+        strides=(1, 1), dilations=(2, 1), pads=(2, 1, 0, 1), group=3,
+    )  # fmt: skip
+    check(net.graph(net.node("Transpose", (1, 1, 12, 3), y, perm=(0, 2, 3, 1))), net, "depthwise")
+
+
 def test_long_chains_are_cut_into_several_kernels() -> None:
     net = Net()
     value = net.input(40, 3)

@@ -56,7 +56,7 @@ MUTATIONS = (
         "local_buffer.py",
         "return (tile - 1) * scale + rest + 1,",
         "return (tile - 1) * scale + rest,",
-        "sliding",
+        "band",
         "kernels",
     ),
     Mutation("local_buffer.py", "top, left = -expr.map[2]", "left, top = -expr.map[2]", "band", "kernels"),
