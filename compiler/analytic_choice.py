@@ -61,7 +61,7 @@ def _is_dot(signature: Signature, machine: Machine) -> bool:
     if not may_be_dot(signature) or 2 * signature.lanes > machine.lanes:
         return False
     *outer, inner = signature.depth
-    stores = 0.0 if signature.writes[1] == 1 else SCATTER
+    stores = 0.0 if signature.writes[1:2] == (1,) else SCATTER
     along = prod(outer) * ceil(inner / machine.lanes) + FOLD + stores + signature.epilogue / machine.lanes
     across = (prod(signature.depth) + signature.epilogue + 1) / signature.lanes
     return along < across
@@ -111,6 +111,8 @@ def _step_cycles(mr: int, nv: int, machine: Machine) -> float:
 
 
 def _window(signature: Signature, machine: Machine) -> Choice:
+    if not signature.reads:  # nothing but pads
+        return Choice()
     # Columns apart by a power of two share a few sets of the first-level cache: their lines are used whole before they go.
     apart = 4 * signature.reads[1]
     crowded = apart > 0 and apart % CROWDED_BYTES == 0 and 4 * machine.lanes < LINE_BYTES
@@ -122,7 +124,7 @@ def _window(signature: Signature, machine: Machine) -> Choice:
 def _rows_share(signature: Signature) -> bool:
     """Whether windows of neighbouring rows have half of their input rows in common."""
     step, _, tap = signature.reads
-    return signature.rows > 1 and 0 < 2 * step <= tap * signature.depth[0]
+    return signature.rows > 1 and tap > 0 and step % tap == 0 and 2 * step <= tap * signature.depth[0]
 
 
 def _columns(nv: int, rows: int, signature: Signature, machine: Machine) -> int:

@@ -68,6 +68,8 @@ def _reads_as_made(operand: Operand, load: Load, box: Box, shape: tuple[int, ...
             return False
         if bounds and number < 2:
             return False  # pads beside channels, or a batch
+        if axis.extent == 1 < extent:
+            return False  # a ring has no place for what is not read
     return True
 
 

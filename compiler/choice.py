@@ -36,7 +36,7 @@ class Signature:
     depth: tuple[int, ...]
     """What is summed or compared over, outermost first; of a window the taps that do not slide with the columns, and those that do."""
     reads: tuple[int, ...]
-    """Elements of the first operand between neighbours in rows, columns, and each axis of a contraction's depth or a window's taps along rows."""
+    """Elements of the first operand between neighbours in rows, columns, and each axis of a contraction's depth, or a window's taps along rows (0 where rows share nothing)."""
     writes: tuple[int, ...]
     """Elements of the first output between neighbours in rows, columns and lanes."""
     epilogue: int
@@ -78,7 +78,7 @@ class Signature:
     def _is_whole(self) -> bool:
         """Whether there are as many extents and strides as a stage of this kind has."""
         if self.tunable in ("depthwise", "pool"):
-            return (len(self.depth), len(self.reads), len(self.writes)) == (2, 3, 3)
+            return len(self.depth) == 2 and len(self.reads) in (0, 3) and len(self.writes) == 3
         steps = 2 + len(self.depth) * (self.tunable == "contraction")
         return len(self.reads) in (0, steps) and len(self.writes) in (0, 3)
 
@@ -146,6 +146,8 @@ def _window_obstacle(choice: Choice, signature: Signature, machine: Machine) -> 
         return "a window has nothing to choose but mr, nv and rows"
     if not 1 <= choice.rows <= min(MOST_ROWS, max(1, signature.rows)):
         return f"a block has 1 to {MOST_ROWS} rows, and no more than there are: {signature.rows}"
+    if choice.rows > 1 and not signature.reads[2:3] > (0,):
+        return "its rows share nothing"
     needs = window_registers(choice.mr, choice.nv, choice.rows, signature)
     fits = needs <= machine.registers or choice.mr * choice.rows == 1
     return "" if fits else f"the block needs {needs} registers of {machine.registers}"

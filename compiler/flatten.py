@@ -147,7 +147,6 @@ def merge_axes(stage: Stage, constants: frozenset[str], kept: frozenset[int] = f
 
 def _widened(stage: Stage, outer: Axis, inner: Axis) -> Stage:
     """The stage with bounds on steps of `outer` alone as bounds on `outer` and `inner` walked as one: ``lo <= i < hi`` is ``lo * n <= i * n + j < hi * n``."""
-
     n = inner.extent
 
     def alone(bound: Bound) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil, prod
+from math import ceil, inf, prod
 from typing import Literal
 
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
-from .expr import Guard, Load, loads
+from .expr import Const, Guard, Load, loads
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, windows_overlap
 from .graph import Type
 from .index import Axis
@@ -26,6 +26,11 @@ from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
 Parallel = Literal["rows", "lanes"]
+
+NEUTRAL = {"sum": 0.0, "max": -inf, "min": inf}
+
+UNEVEN = 1.1
+"""Times the rows of its share that a thread may have before the blocks of a window are made lower."""
 
 
 def lower_group(
@@ -46,12 +51,11 @@ def lower_group(
     flat = inline_plain_operands(flatten_stage(group.root, {**based, **inner}))
     logical = flatten_stage(group.root, based)
     kept = frozenset(axis.id for axis in flat.axes) if group.inner else frozenset()
-    root = schedule_stage(flat, choose, constants, None, kept)
+    stage, place = schedule_stage(flat, choose, constants, None, kept)
+    root = stage, _even(stage, place, threads)
     stages, places, locals_ = [root[0]], [root[1]], []
     alone = len(group.stages) == 1 and all(_reads_in_place(*root, o) for o in root[0].operands)
     tile, parallel, units = _cut(root[0], root[1], machine, threads, alone)
-    if tile % root[1].block.rows:  # more threads than blocks of rows
-        places[0] = replace(root[1], block=replace(root[1].block, rows=1))
     for number, operand in enumerate(root[0].operands):
         bands = [
             s
@@ -99,15 +103,32 @@ def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
         return (
             in_place(operand)
             and (stride(operand, place.lane) == 1 or axis_of(stage, place.lane).extent == 1)
-            and not _bounded(operand, place.lane)
+            and _leaves_pads_out(stage, place, operand)
         )
     return True
 
 
-def _bounded(operand: Operand, axis: int) -> bool:
-    """Whether pads lie beside the operand along an axis of the stage."""
+def _leaves_pads_out(stage: Stage, place: Place, operand: Operand) -> bool:
+    """Whether a window gives the right answer without the elements of its pads: they change no sum or maximum, and none lie along the lanes."""
     expr = operand.inlined()
-    return isinstance(expr, Guard) and any(axis in bound.index.axes for bound in expr.box)
+    if not isinstance(expr, Guard):
+        return True
+    neutral = NEUTRAL[stage.combine]
+    return (
+        isinstance(expr.outside, Const)
+        and expr.outside.value == neutral
+        and not any(place.lane in bound.index.axes for bound in expr.box)
+    )
+
+
+def _even(stage: Stage, place: Place, threads: int) -> Place:
+    """The place with blocks of single rows where several together would leave threads waiting."""
+    height = place.block.rows
+    rows = axis_of(stage, place.row).extent * prod(axis_of(stage, number).extent for number in place.outer)
+    busiest = min(rows, height * ceil(ceil(rows / height) / threads))
+    if busiest <= UNEVEN * ceil(rows / threads):
+        return place
+    return replace(place, block=replace(place.block, rows=1))
 
 
 def _cut(

@@ -276,8 +276,11 @@ def _window(stage: Stage, choose: Choose, packed: bool, fixed: bool) -> tuple[St
     width = prod(a.extent for a in stage.reduce if col and any({a.id, col.id} <= i.axes for i in x.map))
     depth = prod(a.extent for a in stage.reduce) // width, width
     tunable: Tunable = "depthwise" if stage.operands[1:] else "pool"
-    taps = next((a for a in stage.reduce if any({a.id, row.id} <= i.axes for i in x.map)), NO_ROW)
-    signature = signature_of(tunable, stage, row, col, lane, depth, (taps,), packed)
+    # Where rows share input rows: along one axis of taps, with the same weights.
+    taps = [a for a in stage.reduce if any({a.id, row.id} <= i.axes for i in x.map)]
+    if len(taps) != 1 or depth[0] != taps[0].extent or row in weighted:
+        taps = [NO_ROW]
+    signature = signature_of(tunable, stage, row, col, lane, depth, taps, packed)
     choice = choose(signature)
     block, order = Block(choice.mr, choice.nv, rows=choice.rows), tuple(a.id for a in stage.reduce)
     columns = None if col is None else col.id

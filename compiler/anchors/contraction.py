@@ -89,7 +89,7 @@ class _Micro:
     width: int
 
     def emit(self, point: Point, first: Coord, mr: int) -> None:
-        """`mr` columns from `first` on: initialise, run over k, store."""
+        """`mr` columns from `first` on: run over k, store."""
         e, col = self.low.emitter, self.place.col
         parts = pieces(self.width, e.target.machine.lanes)
         places = [point if col is None else point.at(col, first + r) for r in range(mr)]

@@ -275,7 +275,7 @@ class _Window:
         )
 
     def _start(self, point: Point, dtype: str) -> Value:
-        """A window has few taps: what is added to them can be where the sum starts, which costs nothing."""
+        """A window's sum starts where it would end without taps, for these are few as a rule: nothing has to be added then."""
         e, init = self.low.emitter, self.stage.init
         return e.constant(0, dtype, point.lanes) if init is None else self.low.evaluate(init, point)
 

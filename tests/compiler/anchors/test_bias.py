@@ -14,16 +14,29 @@ from ..fusion.nets import Net
 BIAS = 1000.0
 
 
-@pytest.mark.parametrize("winograd", [False, True])
 @pytest.mark.parametrize(
-    ("channels", "outputs", "kernel"), [(3, 24, 3), (24, 40, 1), (96, 40, 1), (64, 64, 3), (64, 2, 1)]
+    ("channels", "outputs", "kernel", "winograd", "anchor"),
+    [
+        (3, 24, 3, False, "contraction"),
+        (24, 40, 1, False, "contraction"),
+        (96, 40, 1, False, "contraction"),
+        (64, 64, 3, False, "contraction"),
+        (64, 64, 3, True, "pointwise"),
+        (64, 2, 1, False, "dot"),
+    ],
 )
-def test_a_large_bias_costs_a_sum_no_digits(channels: int, outputs: int, kernel: int, winograd: bool) -> None:
+def test_a_large_bias_costs_a_sum_no_digits(
+    channels: int, outputs: int, kernel: int, winograd: bool, anchor: str
+) -> None:
     net = Net()
-    y = net.conv(net.unary("Relu", net.input(1, channels, 30, 30)), outputs, kernel)
+    x = net.unary("Relu", net.conv(net.input(1, 8, 30, 30), channels))
+    y = net.conv(x, outputs, kernel)
     net.constants[net.nodes[-1].inputs[2]][:] = BIAS
     graph, feeds = net.graph(net.unary("Abs", y)), net.feeds()
     (exact,) = run_graph(graph, feeds).values()  # rounded once
     options = Options(winograd=winograd)
-    (got,) = fusekit.load(assemble_bundle(lower_graph(graph, options), options, "")).run(feeds).values()
+    stages = lower_graph(net.graph(net.conv(net.unary("Abs", y), 8)), options)
+    assert stages.lowered[1].kernel.root.anchor == anchor
+    whole = assemble_bundle(lower_graph(graph, options), options, "")
+    (got,) = fusekit.load(whole).run(feeds).values()
     assert np.abs(got - exact).max() <= 2 * np.spacing(np.float32(BIAS))
