@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil, inf, prod
+from math import ceil, prod
 from typing import Literal
 
+from .anchors.reduce import neutral
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
 from .expr import Const, Guard, Load, loads
@@ -26,8 +27,6 @@ from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
 Parallel = Literal["rows", "lanes"]
-
-NEUTRAL = {"sum": 0.0, "max": -inf, "min": inf}
 
 UNEVEN = 1.1
 """Times the rows of its share that a thread may have before the blocks of a window are made lower."""
@@ -113,10 +112,9 @@ def _leaves_pads_out(stage: Stage, place: Place, operand: Operand) -> bool:
     expr = operand.inlined()
     if not isinstance(expr, Guard):
         return True
-    neutral = NEUTRAL[stage.combine]
     return (
         isinstance(expr.outside, Const)
-        and expr.outside.value == neutral
+        and expr.outside.value == neutral(stage.combine, expr.dtype)
         and not any(place.lane in bound.index.axes for bound in expr.box)
     )
 
