@@ -47,8 +47,13 @@ def _window_rows(operand: Operand, place: Place, tile: int, row: Axis) -> tuple[
     return (tile - 1) * scale + rest + 1, 0 < scale <= rest
 
 
-def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, choose: Choose) -> Made:
-    """A pointwise stage that evaluates the operand, guards and prologue included, into rows of a local buffer."""
+def make_panel(
+    name: str, operand: Operand, stage: Stage, place: Place, tile: int, choose: Choose, is_root: bool
+) -> Made:
+    """A pointwise stage that evaluates the operand, guards and prologue included, into rows of a local buffer.
+
+    Those for a stage before the root are a ring: that stage runs on from where it was, not from the tile's first row.
+    """
     outer = frozenset(place.outer)
     fixed = tuple(a.id for a, i in zip(operand.axes, operand.map, strict=True) if i.axes and i.axes <= outer)
     if not any(place.row in index.axes for index in operand.map):  # the same for every row: one row holds it
@@ -58,6 +63,7 @@ def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, choose: 
         row = _own_row(operand, place)
     tile_rows = tile * place.block.mr if place.row == place.col else tile
     rows, shared = _window_rows(operand, place, min(tile_rows, axis_of(stage, place.row).extent), row)
+    shared = shared or not is_root
     if shared and rows < row.extent:
         rows = 1 << (rows - 1).bit_length()  # a row's place is found in the loops over taps: by a mask
     inner = _panel_order(
@@ -71,7 +77,6 @@ def make_panel(operand: Operand, stage: Stage, place: Place, tile: int, choose: 
         scale = operand.map[operand.axes.index(row)].coefficient(place.row)
         assert scale is not None, "rows of a panel are plain multiples of the root's"
         address = address + Index.of(row) * row_size + Index.of(TILE) * (-row_size * scale)
-    name = "panel"
     local = Local(name, operand.expr.dtype, rows * row_size, "ring" if shared else "panel")
     axes = tuple(a for a in operand.axes if a.extent > 1)
     made = Stage("pointwise", axes, (), "sum", (), None, (Store(operand.expr, name, (address,)),))
@@ -104,10 +109,31 @@ def _panel_order(operand: Operand, stage: Stage, place: Place, axes: list[Axis])
     return sorted(axes, key=lambda a: a in adjacent)
 
 
+@dataclass(frozen=True)
+class Inner:
+    """A stage of a band before its root, over axes of its own.
+
+    `flat` has flat addresses, as if all that it reads lay in memory; what other stages of the band leave for it still has logical
+    coordinates in `logical`.
+    """
+
+    flat: Stage
+    logical: Stage
+
+
 def make_ring(
-    inner: Stage, operand: Operand, place: Place, tile: int, choose: Choose, constants: frozenset[str]
-) -> Made:
-    """An anchor of the group computed in bands: its rows go to a ring with the halo that its consumer expects around them."""
+    name: str,
+    inner: Inner,
+    operand: Operand,
+    place: Place,
+    tile: int,
+    choose: Choose,
+    constants: frozenset[str],
+) -> tuple[Made, Stage, int]:
+    """An anchor of the group computed in bands: its rows go to a ring with the halo that its consumer expects around them.
+
+    Returned with it are its stage in `logical` form over the same axes, and how many of its rows a tile of the root needs.
+    """
     expr = operand.expr
     fill = 0.0
     if isinstance(expr, Guard):
@@ -116,11 +142,10 @@ def make_ring(
     assert isinstance(expr, Load), "a band is read in place"
     _, channel, row, col = operand.axes
     top, left = -expr.map[2].const, -expr.map[3].const
-    made_axes = _output_axes(inner)
+    made_axes = _output_axes(inner.logical)
     cols, depth = max(col.extent, left + made_axes[3].extent), channel.extent
     rows, _ = _window_rows(operand, place, tile, row)
     address = (Index.of(row) % rows) * (cols * depth) + Index.of(col) * depth + Index.of(channel)
-    name = "band"
     local = Local(name, expr.dtype, rows * cols * depth, "ring")
     halo_rows, halo_cols, element = Axis(0, max(2, row.extent)), Axis(1, cols + 1), Axis(2, depth + 1)
     halo_address = (
@@ -129,25 +154,32 @@ def make_ring(
     halo = Halo(top, left, row.extent, cols, depth, fill, halo_address)
     # the producer's output axes take the consumer's numbers, so that rows are rows on both sides
     own = {axis.id: other for axis, other in zip(made_axes, operand.axes, strict=True)}
+    flat, logical = (_with_axes(stage, own) for stage in (inner.flat, inner.logical))
+    shifted = {axis.id: Index.of(axis) for axis in flat.axes}
+    for axis, shift in ((row, top), (col, left)):
+        shifted[axis.id] = Index.of(replace(axis, extent=inner_extent(flat, axis))) + shift
+    store = Store(flat.stores[0].value, name, (address.substitute(shifted),))
+    fixed = {row.id} if flat == logical else {axis.id for axis in flat.axes}
+    stage, made = schedule_stage(replace(flat, stores=(store,)), choose, constants, row.id, frozenset(fixed))
+    assert made.row == row.id, "rows of a band are rows of all its stages"
+    made = replace(made, local=name, halo=halo)
+    reader = replace(operand, expr=Load(expr.dtype, name, (address,)))
+    return Made(stage, made, local, reader), logical, rows
+
+
+def _with_axes(stage: Stage, own: Mapping[int, Axis]) -> Stage:
+    """The stage with its output axes renumbered as those of `own`; the operands' own axes are numbered apart from them."""
     mapping = {
         axis.id: Index.of(replace(own[axis.id], extent=axis.extent) if axis.id in own else axis)
-        for axis in inner.axes + inner.reduce
+        for axis in stage.axes + stage.reduce
     }
-    renamed = map_exprs(inner, lambda e: substitute(e, mapping))
-    inner = replace(
+    renamed = map_exprs(stage, lambda e: substitute(e, mapping))
+    first = max(axis.id for axis in own.values()) + 1
+    return replace(
         renamed,
-        axes=tuple(replace(own[a.id], extent=a.extent) if a.id in own else a for a in inner.axes),
-        operands=tuple(_renamed_operand(o, mapping) for o in inner.operands),
+        axes=tuple(replace(own[a.id], extent=a.extent) if a.id in own else a for a in stage.axes),
+        operands=tuple(_renamed_operand(o, mapping, first) for o in stage.operands),
     )
-    shifted = {axis.id: Index.of(axis) for axis in inner.axes}
-    for axis, shift in ((row, top), (col, left)):
-        shifted[axis.id] = Index.of(replace(axis, extent=inner_extent(inner, axis))) + shift
-    store = Store(inner.stores[0].value, name, (address.substitute(shifted),))
-    stage, made = schedule_stage(
-        replace(inner, stores=(store,)), choose, constants, row.id, frozenset({row.id})
-    )
-    made = replace(made, local=name, halo=halo)
-    return Made(stage, made, local, replace(operand, expr=Load(expr.dtype, name, (address,))))
 
 
 def inner_extent(stage: Stage, axis: Axis) -> int:
@@ -163,13 +195,15 @@ def _output_axes(stage: Stage) -> list[Axis]:
     return found
 
 
-def _renamed_operand(operand: Operand, mapping: Mapping[int, Index]) -> Operand:
-    """A plain operand's axes are the stage's own: they are renamed with them. A window keeps its own axes."""
+def _renamed_operand(operand: Operand, mapping: Mapping[int, Index], first: int) -> Operand:
+    """A plain operand's axes are the stage's own: they are renamed with them. A window's own axes are numbered from `first` on."""
     where = tuple(index.substitute(mapping) for index in operand.map)
-    if any(Index.of(axis) != index for axis, index in zip(operand.axes, operand.map, strict=True)):
-        return replace(operand, map=where)
-    axes = tuple(_axis_in(index, axis) for axis, index in zip(operand.axes, where, strict=True))
-    return Operand(axes, substitute(operand.expr, mapping), where)
+    if all(Index.of(axis) == index for axis, index in zip(operand.axes, operand.map, strict=True)):
+        axes = tuple(_axis_in(index, axis) for axis, index in zip(operand.axes, where, strict=True))
+        return Operand(axes, substitute(operand.expr, mapping), where)
+    axes = tuple(replace(axis, id=first + number) for number, axis in enumerate(operand.axes))
+    own = {old.id: Index.of(new) for old, new in zip(operand.axes, axes, strict=True)}
+    return Operand(axes, substitute(operand.expr, own), where)
 
 
 def _axis_in(index: Index, default: Axis) -> Axis:

@@ -14,15 +14,26 @@ from typing import Literal
 from .anchors.reduce import neutral
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
+from .choice import MOST_ROWS
 from .expr import Const, Guard, Load, loads
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, windows_overlap
 from .graph import Type
 from .index import Axis
 from .kernel import Local, Place, Schedule
-from .local_buffer import make_panel, make_ring
+from .local_buffer import Inner, make_panel, make_ring
 from .lower_rows import lower_rows
 from .lowered import Lowered, canonical
-from .schedule import NO_ROW, Choose, depends, in_place, reduce_order, schedule_stage, slides, stride
+from .schedule import (
+    NO_ROW,
+    Choose,
+    classify,
+    depends,
+    in_place,
+    reduce_order,
+    schedule_stage,
+    slides,
+    stride,
+)
 from .stage import Group, Operand, Stage
 from .target import Machine, Target
 
@@ -44,45 +55,96 @@ def lower_group(
     """The scheduled kernel of `group`; every buffer that it reads or writes outside has a layout."""
     if group.rows:
         return lower_rows(group, layouts, types, constants, target, threads, choose)
-    machine = target.machine
-    based = {name: Layout(layout.strides) for name, layout in layouts.items()}
-    inner = {name: dense(type_.shape, (0, *range(2, len(type_.shape)), 1)) for name, type_ in group.inner}
-    flat = inline_plain_operands(flatten_stage(group.root, {**based, **inner}))
-    logical = flatten_stage(group.root, based)
-    kept = frozenset(axis.id for axis in flat.axes) if group.inner else frozenset()
-    stage, place = schedule_stage(flat, choose, constants, None, kept)
-    root = stage, _even(stage, place, threads)
-    stages, places, locals_ = [root[0]], [root[1]], []
-    alone = len(group.stages) == 1 and all(_reads_in_place(*root, o) for o in root[0].operands)
-    tile, parallel, units = _cut(root[0], root[1], machine, threads, alone)
-    for number, operand in enumerate(root[0].operands):
-        bands = [
-            s
-            for s in group.stages[:-1]
-            if s.stores[0].buffer in {load.buffer for load in loads(operand.expr)}
-        ]
-        if not bands and _reads_in_place(*root, operand):
-            continue
-        if bands:
-            assert root[0].anchor in ("depthwise", "pool"), "bands are for sliding windows"
-            producer = inline_plain_operands(flatten_stage(bands[0], based))
-            made = make_ring(producer, logical.operands[number], root[1], tile, choose, constants)
-        else:
-            made = make_panel(operand, root[0], root[1], tile, choose)
-        stages.insert(0, made.stage)
-        places.insert(0, made.place)
-        locals_.append(made.local)
-        stages[-1] = replace(
-            stages[-1], operands=tuple(made.operand if o is operand else o for o in stages[-1].operands)
-        )
-        places[-1] = _resized(stages[-1], places[-1], machine)
-    for stage, place in zip(stages, places, strict=True):
+    bands = _Bands(group, layouts, constants, target.machine, choose)
+    stage, place = bands.root(threads)
+    alone = len(group.stages) == 1 and all(_reads_in_place(stage, place, o) for o in stage.operands)
+    tile, parallel, units = _cut(stage, place, target.machine, threads, alone, bool(group.inner))
+    bands.lower(stage, place, bands.inner(group.root), tile, is_root=True)
+    stages, places = [list(each) for each in zip(*bands.done, strict=True)]
+    locals_ = bands.locals
+    for stage, place in bands.done:
         blank = fill_row(stage, place) if stage.anchor in ("depthwise", "pool") else None
         if blank is not None:
             locals_.append(Local(FILL, "float32", blank[0], "panel"))
     return canonical(
         stages, places, locals_, Schedule(tuple(places), tile, units, parallel), layouts, types, target
     )
+
+
+class _Bands:
+    """The stages of a group with what makes the rows of local buffers for them, in the order in which a unit runs them."""
+
+    def __init__(
+        self, group: Group, layouts: Mapping[str, Layout], constants: frozenset[str], machine: Machine, choose: Choose,
+    ) -> None:  # fmt: skip
+        self._group, self._constants, self._machine, self._choose = group, constants, machine, choose
+        self._based = {name: Layout(layout.strides) for name, layout in layouts.items()}
+        self._made_inside = {
+            name: dense(type_.shape, (0, *range(2, len(type_.shape)), 1)) for name, type_ in group.inner
+        }
+        self.done: list[tuple[Stage, Place]] = []
+        self.locals: list[Local] = []
+
+    def inner(self, stage: Stage) -> Inner:
+        """A stage of the group with flat addresses of what lies in memory."""
+        logical = flatten_stage(stage, self._based)
+        if not any(load.buffer in self._made_inside for load in stage.loads()):
+            logical = inline_plain_operands(logical)
+            return Inner(logical, logical)
+        return Inner(
+            inline_plain_operands(flatten_stage(stage, {**self._based, **self._made_inside})), logical
+        )
+
+    def root(self, threads: int) -> tuple[Stage, Place]:
+        """The root scheduled."""
+        flat = self.inner(self._group.root).flat
+        kept = frozenset(axis.id for axis in flat.axes) if self._group.inner else frozenset()
+        row = None
+        if kept and classify(flat) == "contraction":
+            (row,) = self._group.root.operands[0].map[2].axes
+        stage, place = schedule_stage(flat, self._choose, self._constants, row, kept)
+        return stage, _even(stage, place, threads)
+
+    def lower(self, stage: Stage, place: Place, inner: Inner, tile: int, is_root: bool) -> None:
+        """`stage`, of which a tile has so many rows, and before it what makes the rows that it reads."""
+        for number, operand in enumerate(stage.operands):
+            values = {load.buffer for load in loads(operand.expr)} & self._made_inside.keys()
+            if values:
+                reader = self._band(next(iter(values)), inner.logical.operands[number], place, tile, is_root)
+            elif not _reads_in_place(stage, place, operand):
+                reader = self._panel(operand, stage, place, tile, is_root)
+            else:
+                continue
+            stage = replace(stage, operands=tuple(reader if o is operand else o for o in stage.operands))
+            place = _resized(stage, place, self._machine)
+        self.done.append((stage, place))
+
+    def _band(self, value: str, operand: Operand, place: Place, tile: int, for_root: bool) -> Operand:
+        """The operand that reads the stage of the group which makes `value`, and that stage before it."""
+        producer = next(s for s in self._group.stages if s.stores[0].buffer == value)
+        name = self._new("band")
+        made, logical, rows = make_ring(
+            name, self.inner(producer), operand, place, tile, self._choose, self._constants
+        )
+        block = made.place.block
+        whole = for_root and rows == tile and tile % block.rows == 0
+        if not whole:  # then a unit may begin or end within a block
+            block = replace(block, rows=1)
+        self.locals.append(made.local)
+        rows = min(rows, axis_of(made.stage, made.place.row).extent)
+        made_inside = Inner(made.stage, logical)
+        self.lower(made.stage, replace(made.place, block=block), made_inside, rows, is_root=False)
+        return made.operand
+
+    def _panel(self, operand: Operand, stage: Stage, place: Place, tile: int, is_root: bool) -> Operand:
+        made = make_panel(self._new("panel"), operand, stage, place, tile, self._choose, is_root)
+        self.locals.append(made.local)
+        self.done.append((made.stage, made.place))
+        return made.operand
+
+    def _new(self, kind: str) -> str:
+        number = sum(local.name.startswith(kind) for local in self.locals)
+        return kind + (str(number) if number else "")
 
 
 def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
@@ -130,7 +192,7 @@ def _even(stage: Stage, place: Place, threads: int) -> Place:
 
 
 def _cut(
-    stage: Stage, place: Place, machine: Machine, threads: int, alone: bool
+    stage: Stage, place: Place, machine: Machine, threads: int, alone: bool, banded: bool
 ) -> tuple[int, Parallel, int]:
     """(rows or lane blocks per unit, what the threads share out, units)."""
     outer = prod(axis_of(stage, number).extent for number in place.outer)
@@ -146,9 +208,11 @@ def _cut(
     if place.row == place.lane:
         step = width * max(1, 2048 // width)
         return step, "rows", outer * ceil(rows / step)
-    fit = ceil(rows / place.tiles) if place.tiles else _rows_that_fit(stage, place, machine)
+    fit = ceil(rows / place.tiles) if place.tiles else _rows_that_fit(stage, place, machine, banded)
     most = max(1, min(fit, ceil(rows * outer / threads)))
     tile = ceil(rows / ceil(rows / most))
+    if banded and stage.anchor in ("contraction", "dot"):  # whole blocks of a window before it
+        tile += tile % MOST_ROWS
     return tile, "rows", outer * ceil(rows / tile)
 
 
@@ -157,13 +221,18 @@ def _evenness(units: int, threads: int) -> float:
     return units / (threads * ceil(units / threads))
 
 
-def _rows_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
-    """Rows of a tile: what a contraction reads of them stays in half the L2 cache while the weights go by, or in the L1 where they are copied for few weights."""
+def _rows_that_fit(stage: Stage, place: Place, machine: Machine, banded: bool) -> int:
+    """Rows of a tile: what a contraction reads of them stays in half the L2 cache while the weights go by, or in the L1 where they are copied for few weights.
+
+    Rows that a band leaves for it share the L2 with those of the stages before.
+    """
     others = prod(a.extent for a in stage.axes if a.id not in (place.row, place.lane, *place.outer))
     if stage.anchor in ("contraction", "dot"):
         depth = prod(
             a.extent for a in stage.reduce if not (stage.operands and slides_along(stage.operands[0], a))
         )
+        if banded:
+            return max(MOST_ROWS, machine.l2_bytes // 8 // _copied_row_bytes(stage, place))
         if _copied_for_few(stage, place, machine):
             return max(1, machine.l1_bytes // 2 // _copied_row_bytes(stage, place))
         rows = place.block.mr if place.row == place.col else others

@@ -150,7 +150,7 @@ def place_stage(
         case "contraction":
             return _contraction(stage, choose, packed, row)
         case "depthwise" | "pool":
-            return _window(stage, choose, packed, fixed)
+            return _window(stage, choose, packed, fixed, row)
         case "reduce":
             return _reduce(stage)
     return _pointwise(stage, choose)
@@ -242,7 +242,9 @@ def slides(operand: Operand, axis: int) -> bool:
     return any(axis in index.axes and len(index.axes) > 1 for index in operand.map)
 
 
-def _window(stage: Stage, choose: Choose, packed: bool, fixed: bool) -> tuple[Stage, Place]:
+def _window(
+    stage: Stage, choose: Choose, packed: bool, fixed: bool, forced: int | None
+) -> tuple[Stage, Place]:
     x = stage.operands[0]
     channels = [axis for axis in stage.axes if not slides(x, axis.id) and Index.of(axis) in x.map]
     # Every column of a block takes the same weights: these vary along lanes, rows or outer axes.
@@ -254,10 +256,11 @@ def _window(stage: Stage, choose: Choose, packed: bool, fixed: bool) -> tuple[St
     if lane is None:
         lane = NO_LANE
         stage = replace(stage, axes=(*stage.axes, lane))
+    free = [a for a in stage.axes if a.id != forced]
     sliding = sorted(
-        (a for a in stage.axes if slides(x, a.id) and a not in weighted), key=lambda a: stride(x, a.id)
+        (a for a in free if slides(x, a.id) and a not in weighted), key=lambda a: stride(x, a.id)
     )
-    others = [a for a in stage.axes if a is not lane]
+    others = [a for a in free if a is not lane]
     packed = packed and weighted == [lane]
     col = (
         sliding[0]
@@ -270,6 +273,7 @@ def _window(stage: Stage, choose: Choose, packed: bool, fixed: bool) -> tuple[St
     )
     rows = [a for a in others if a is not col]
     row = sliding[1] if len(sliding) > 1 else (rows[0] if rows else NO_ROW)
+    row = next((a for a in stage.axes if a.id == forced), row)
     if row not in stage.axes:
         stage = replace(stage, axes=(*stage.axes, row))
     outer = tuple(a.id for a in rows if a is not row)
