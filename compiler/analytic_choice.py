@@ -61,7 +61,9 @@ def _is_dot(signature: Signature, machine: Machine) -> bool:
     if not may_be_dot(signature) or 2 * signature.lanes > machine.lanes:
         return False
     *outer, inner = signature.depth
-    stores = 0.0 if signature.writes[1:2] == (1,) else SCATTER
+    _, step, apart = signature.writes
+    beside = apart == 1 and step == signature.lanes and step.bit_count() == 1
+    stores = 0.0 if step == 1 or beside else SCATTER
     along = prod(outer) * ceil(inner / machine.lanes) + FOLD + stores + signature.epilogue / machine.lanes
     across = (prod(signature.depth) + signature.epilogue + 1) / signature.lanes
     return along < across

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from ..emit import Coord, Emitter, Value
+from ..emit import Coord, Emitter, Value, lanes_of
 from ..expr import Load
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
@@ -25,26 +25,70 @@ STRAIGHT = 4
 
 def emit_dot(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
     """Every output of every block of columns, while the block's input is close."""
-    e = low.emitter
-    outputs = [*free_axes(stage, place), axis_of(stage, place.lane)]
+    e, lane = low.emitter, axis_of(stage, place.lane)
+    beside = lane.extent if _lies_beside(stage, place) else 1
+    outputs = [*free_axes(stage, place), *([lane] if beside == 1 else [])]
 
     def block(point: Point, first: Coord, mr: int) -> None:
-        nest(e, outputs, point, lambda at: _block(low, stage, place, at, first, mr))
+        nest(e, outputs, point, lambda at: _block(low, stage, place, at, first, mr, beside))
 
     column_blocks(e, stage, place, region, region.point, block)
 
 
-def _block(low: Lowering, stage: Stage, place: Place, point: Point, first: Coord, mr: int) -> None:
-    """`mr` columns from `first` on."""
+def _lies_beside(stage: Stage, place: Place) -> bool:
+    """Whether the numbers of neighbouring columns lie side by side, all of a column, then all of the next, as many as a power of two."""
+    assert place.col is not None, "a dot has columns"
+    lane = axis_of(stage, place.lane)
+    steps = {(s.map[0].coefficient(lane.id), s.map[0].coefficient(place.col)) for s in stage.stores}
+    return lane.extent.bit_count() == 1 < lane.extent and steps == {(1, lane.extent)}
+
+
+def _block(
+    low: Lowering, stage: Stage, place: Place, point: Point, first: Coord, mr: int, beside: int
+) -> None:
+    """`mr` columns from `first` on: one output of each, or so many that lie side by side."""
     e, col = low.emitter, place.col
     assert col is not None, "a dot has columns"
-    sums = _sums(low, stage, place, [point.at(col, first + r) for r in range(mr)])
+    points = [point.at(place.lane, Coord.at(n)) for n in range(beside)] if beside > 1 else [point]
+    sums = [_sums(low, stage, place, [p.at(col, first + r) for r in range(mr)]) for p in points]
     for offset, lanes in pieces(mr, e.target.machine.lanes):
-        at = point.at(col, first + offset).over(col, lanes)
-        total = _added_up(e, sums[offset : offset + lanes])
+        places = [p.at(col, first + offset).over(col, lanes) for p in points]
+        totals = [_added_up(e, each[offset : offset + lanes]) for each in sums]
         if stage.init is not None:
-            total = e.builder.fadd(total, low.evaluate(stage.init, at))
-        store_all(low, stage, at, total)
+            init = stage.init
+            totals = [e.builder.fadd(t, low.evaluate(init, p)) for t, p in zip(totals, places, strict=True)]
+        if beside > 1 and lanes > 1:
+            _store_beside(low, stage, places, totals)
+        else:
+            for at, total in zip(places, totals, strict=True):
+                store_all(low, stage, at, total)
+
+
+def _store_beside(low: Lowering, stage: Stage, places: list[Point], totals: list[Value]) -> None:
+    """The epilogue on a vector of columns for each of the outputs, and the results side by side."""
+    e, values = low.emitter, [store.value for store in stage.stores]
+    written = [low.written(values, at, total) for at, total in zip(places, totals, strict=True)]
+    for number, store in enumerate(stage.stores):
+        vectors = [value for each in written if (value := each[number]) is not None]
+        first = coordinate(e, store.map[0], places[0])
+        for at, vector in enumerate(_interleaved(e, vectors)):
+            where = first + at * places[0].lanes
+            e.store(
+                vector, e.address(low.pointers[store.buffer], store.value.dtype, where), store.value.dtype
+            )
+
+
+def _interleaved(e: Emitter, vectors: Sequence[Value]) -> list[Value]:
+    """The first elements of all vectors, then the second ones and so on, in vectors of the same width; there are a power of two of them."""
+    if len(vectors) == 1:
+        return [*vectors]
+    half, width = len(vectors) // 2, lanes_of(vectors[0])
+    order = [i // 2 + width * (i % 2) for i in range(2 * width)]
+    pairs = list(zip(vectors[:half], vectors[half:], strict=True))
+    return [
+        *_interleaved(e, [e.shuffled(a, b, order[:width]) for a, b in pairs]),
+        *_interleaved(e, [e.shuffled(a, b, order[width:]) for a, b in pairs]),
+    ]
 
 
 def _sums(low: Lowering, stage: Stage, place: Place, columns: list[Point]) -> list[Value]:

@@ -30,6 +30,34 @@ def test_few_output_channels(channels: int, outputs: int, kernel: int, size: int
     assert np.allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("stride", "size", "target"),
+    [
+        ((2, 2), 9, "x86-64-v2"),
+        ((2, 2), 19, "x86-64-v3"),
+        ((1, 4), 20, "x86-64-v3"),
+        ((2, 3), 17, "x86-64-v3"),
+    ],
+)
+def test_phases_of_a_transposed_convolution_are_stored_side_by_side(
+    stride: tuple[int, int], size: int, target: str
+) -> None:
+    net = Net()
+    x = net.unary("Relu", net.conv(net.input(1, 8, size, size), 48))
+    weights, bias = net.constant(48, 1, *stride), net.constant(1)
+    shape = (1, 1, size * stride[0], size * stride[1])
+    y = net.node(
+        "ConvTranspose", shape, x, weights, bias, strides=stride, dilations=(1, 1), pads=(0,) * 4, group=1
+    )
+    graph, feeds = net.graph(net.unary("Sigmoid", y)), net.feeds()
+    options = Options(target=target)
+    stages = lower_graph(graph, options)
+    assert stages.lowered[-1].kernel.root.anchor == "dot"
+    (want,) = run_graph(graph, feeds).values()
+    (got,) = fusekit.load(assemble_bundle(stages, options, "")).run(feeds).values()
+    assert np.allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(("target", "outputs"), [("x86-64-v3", 5), ("rpi5", 3)])
 def test_lanes_run_along_outputs_where_these_fill_half_a_vector(target: str, outputs: int) -> None:
     net = Net()
