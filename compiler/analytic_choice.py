@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil, prod
 
+from .anchors.contraction import pairs_tails
 from .anchors.region import balanced
 from .choice import MOST_VECTORS, Choice, Signature, block_registers, may_be_dot, window_registers
 from .target import Machine
@@ -88,7 +89,7 @@ def block_cycles(mr: int, nv: int, signature: Signature, machine: Machine) -> fl
     """
     total = 0.0
     for rows, count in _sizes(max(1, signature.columns), mr):
-        for vectors, blocks in _vectors(signature.lanes, nv, machine.lanes):
+        for vectors, blocks in _vectors(signature.lanes, nv, machine):
             total += count * blocks * _step_cycles(rows, vectors, machine)
     return total
 
@@ -98,12 +99,15 @@ def _sizes(extent: int, size: int) -> list[tuple[int, int]]:
     return [(most, large), (most - 1, count - large)]
 
 
-def _vectors(width: int, nv: int, lanes: int) -> list[tuple[int, int]]:
-    whole, rest = divmod(width, nv * lanes)
-    return [(nv, whole), (ceil(rest / lanes), 1 if rest else 0)]
+def _vectors(width: int, nv: int, machine: Machine) -> list[tuple[float, int]]:
+    """(vectors, blocks) of lanes; half a vector where two columns share the last one."""
+    whole, rest = divmod(width, nv * machine.lanes)
+    full, tail = divmod(rest, machine.lanes)
+    last = 0.5 if full and tail and pairs_tails(tail, machine) else ceil(tail / machine.lanes)
+    return [(nv, whole), (full + last, 1 if rest else 0)]
 
 
-def _step_cycles(mr: int, nv: int, machine: Machine) -> float:
+def _step_cycles(mr: int, nv: float, machine: Machine) -> float:
     if mr == 0:
         return 0.0
     multiply = mr * nv / machine.fma_pipes

@@ -63,15 +63,23 @@ def _banded_input(group: Group, graph: Graph) -> str | None:
 
 
 def _walks_by_rows(stage: Stage) -> bool:
-    """Whether rows of the output need few rows of the input: a window that slides, or a 1x1 convolution in one group without stride."""
-    anchor, (x, *_) = classify(stage), stage.operands
-    if anchor in ("depthwise", "pool"):
-        return windows_overlap(stage, x)
-    return (
-        anchor == "contraction"
-        and x.map[2:] == tuple(Index.of(axis) for axis in stage.axes[3:])
-        and x.map[1].axes <= {axis.id for axis in stage.reduce}
-    )
+    """Whether rows of the output need few rows of the input: a window that slides, or a 1x1 convolution without stride."""
+    x = stage.operands[0]
+    if not _in_one_group(stage):
+        return False
+    if classify(stage) == "contraction":
+        return x.map[2:] == tuple(Index.of(axis) for axis in stage.axes[3:])
+    return windows_overlap(stage, x)
+
+
+def _in_one_group(stage: Stage) -> bool:
+    """Whether this is a convolution in one group, or depthwise, or a pool: a channel depends on all channels, or on the same."""
+    anchor, where = classify(stage), stage.operands[0].map if stage.operands else ()
+    if len(where) != 4 or anchor not in ("contraction", "depthwise", "pool"):
+        return False
+    if anchor == "contraction":
+        return where[1].axes <= {axis.id for axis in stage.reduce}
+    return where[1] in {Index.of(axis) for axis in stage.axes}
 
 
 def _reads_as_made(operand: Operand, load: Load, box: Box, shape: tuple[int, ...]) -> bool:
@@ -120,14 +128,11 @@ def _obstacle(
 
 
 def _makes_rows(stage: Stage) -> bool:
-    """Whether an anchor computes its output row by row along axes of its own: a convolution in one group, or depthwise, or a pool whose windows
-    overlap, for others are reductions."""
+    """Whether an anchor computes its output row by row along axes of its own; pools whose windows do not overlap are reductions."""
     own = {Index.of(axis) for axis in stage.axes}
-    if any(index.axes and index not in own for index in stage.stores[0].map):
+    if not _in_one_group(stage) or any(index.axes and index not in own for index in stage.stores[0].map):
         return False
-    anchor = classify(stage)
-    overlap = anchor == "pool" and windows_overlap(stage, stage.operands[0])
-    return anchor in ("contraction", "depthwise") or overlap
+    return classify(stage) != "pool" or windows_overlap(stage, stage.operands[0])
 
 
 def _weight_bytes(graph: Graph, stage: Stage) -> int:

@@ -214,6 +214,11 @@ class Emitter:
             return self.extract(a, order[0])
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
 
+    def hidden(self, vector: Value) -> Value:
+        """The same vector, of which LLVM does not know what it is made of."""
+        same = ir.FunctionType(vector.type, [vector.type])
+        return self.builder.asm(same, "", "=v,0", [vector], False)
+
     def widened(self, vector: Value, lanes: int) -> Value:
         """`vector` with zeros behind it, up to `lanes` elements."""
         have = lanes_of(vector)

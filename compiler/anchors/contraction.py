@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import ceil, prod
 
 from ..emit import Coord, Emitter, Value, lanes_of
 from ..expr import Expr, Load, loads
@@ -18,6 +18,7 @@ from ..index import Axis, Index
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
+from ..target import Machine
 from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all
 
 TOGETHER = 4
@@ -93,7 +94,7 @@ class _Micro:
         e, col = self.low.emitter, self.place.col
         parts = pieces(self.width, e.target.machine.lanes)
         places = [point if col is None else point.at(col, first + r) for r in range(mr)]
-        sums = self._narrowed(self._reduce(places, parts), parts)
+        sums = self._apart(self._reduce(places, parts), parts, mr)
         if self.place.row_epilogue and col is not None and mr > 1:
             return self._store_rows(point, col, first, parts, sums, mr)
         for r in range(mr):
@@ -106,12 +107,36 @@ class _Micro:
         machine = self.low.emitter.target.machine
         return machine.lanes if lanes > 1 and machine.a_form == "broadcast" else lanes
 
-    def _narrowed(self, sums: list[Value], parts: list[tuple[int, int]]) -> list[Value]:
+    def _pairs(self, parts: list[tuple[int, int]], mr: int) -> bool:
+        """Whether the last, narrow vectors of two columns share a register, so that one multiply-add serves both.
+
+        The elements of a have to be at hand as vectors, which the vectors before the last need too.
+        """
+        return mr > 1 and len(parts) > 1 and pairs_tails(parts[-1][1], self.low.emitter.target.machine)
+
+    def _apart(self, sums: list[Value], parts: list[tuple[int, int]], mr: int) -> list[Value]:
+        """The sums by column and part, none wider than its part."""
         e = self.low.emitter
-        return [
-            total if lanes_of(total) == lanes else e.shuffled(total, total, range(lanes))
-            for total, (_, lanes) in zip(sums, parts * (len(sums) // len(parts)), strict=True)
-        ]
+        if not self._pairs(parts, mr):
+            return [self._part(total, 0, lanes) for total, (_, lanes) in zip(sums, parts * mr, strict=True)]
+        whole, (_, lanes), half = len(parts) - 1, parts[-1], e.target.machine.lanes // 2
+        out: list[Value] = []
+        for r in range(mr):
+            out += sums[r * whole : (r + 1) * whole]
+            out.append(self._part(sums[mr * whole + r // 2], r % 2 * half, lanes))
+        return out
+
+    def _twice(self, vector: Value, lanes: int) -> Value:
+        """The first `lanes` elements in both halves of a whole vector."""
+        e = self.low.emitter
+        if lanes == 1:
+            return e.splat(vector, e.target.machine.lanes)
+        order = [*range(lanes), *[lanes] * (e.target.machine.lanes // 2 - lanes)]
+        return e.shuffled(vector, vector, [*order, *order])
+
+    def _part(self, total: Value, first: int, lanes: int) -> Value:
+        same = lanes_of(total) == lanes
+        return total if same else self.low.emitter.shuffled(total, total, range(first, first + lanes))
 
     def _store(self, point: Point, acc: Value) -> None:
         """The epilogue on a sum. What is added to all its terms comes last: the terms are rounded to their own size until then."""
@@ -148,11 +173,15 @@ class _Micro:
         """Loops over the reduce axes in `k_order`, the innermost unrolled, carrying the sums."""
         e = self.low.emitter
         axes = [axis_of(self.stage, number) for number in self.place.k_order]
-        nothing = [None] * (len(places) * len(parts))
+        paired, dtype = self._pairs(parts, len(places)), self.stage.operands[0].expr.dtype
+        held = [self._held(lanes) for _, lanes in parts]
+        widths = held * len(places)
+        if paired:
+            widths = held[:-1] * len(places) + [e.target.machine.lanes] * ceil(len(places) / 2)
+        nothing = [None] * len(widths)
         if not axes:
             return self._steps(places, parts, Coord.at(0), None, [0], nothing)
-        dtype = self.stage.operands[0].expr.dtype
-        zeros = [e.constant(0, dtype, self._held(lanes)) for _ in places for _, lanes in parts]
+        zeros = [e.constant(0, dtype, lanes) for lanes in widths]
         straight = len(axes) - 1
         while straight > 1 and prod(axis.extent for axis in axes[straight - 1 :]) <= STRAIGHT:
             straight -= 1
@@ -201,7 +230,8 @@ class _Micro:
         """`steps` consecutive k: load the vectors of b, then multiply each column's element of a into the sums, once there are any."""
         e = self.low.emitter
         a = self.stage.operands[0].inlined()
-        out = list(sums)
+        out, paired = list(sums), self._pairs(parts, len(places))
+        each = len(parts) - paired  # vectors of a column's own
         ahead = self._ahead(places, axis, len(steps), a)
         for u in steps:
             start = places[0] if axis is None else places[0].at(axis, places[0].coords[axis] + u)
@@ -209,11 +239,21 @@ class _Micro:
                 e.widened(self._weights(start, k + u, offset, lanes), self._held(lanes))
                 for offset, lanes in parts
             ]
+            tail = self._twice(vectors.pop(), parts[-1][1]) if paired else None
+            last: Value | None = None
             for r, place in enumerate(places):
                 at = place if axis is None else place.at(axis, place.coords[axis] + u)
                 scalar = ahead(r, u) if ahead else _splat_reader(e, self.low.evaluate(a, at))
+                if tail is not None:
+                    # hidden, for LLVM would make the halves of two broadcasts anew from their elements
+                    element = e.hidden(scalar(lanes_of(tail)))
+                    scalar = _same(element)
+                    if r % 2 or r == len(places) - 1:
+                        number = len(places) * each + r // 2
+                        out[number] = e.muladd(_halves(e, last, element), tail, out[number])
+                    last = None if r % 2 else element
                 for v, vector in enumerate(vectors):
-                    number = r * len(parts) + v
+                    number = r * each + v
                     out[number] = e.muladd(scalar(lanes_of(vector)), vector, out[number])
         return out
 
@@ -260,6 +300,19 @@ class _Micro:
         return e.load(e.address(self.low.pointers[b.buffer], b.dtype, base), b.dtype, lanes)
 
 
+def pairs_tails(lanes: int, machine: Machine) -> bool:
+    """Whether last vectors of so many lanes share a register by pairs of columns: two fit, and elements of a are broadcast."""
+    return machine.a_form == "broadcast" and machine.lanes > 4 and 2 * lanes <= machine.lanes
+
+
+def _halves(e: Emitter, low: Value | None, high: Value) -> Value:
+    """The first half of one vector and the second of another; of the other alone where there is no first."""
+    if low is None:
+        return high
+    half = lanes_of(high) // 2
+    return e.shuffled(low, high, [*range(half), *range(3 * half, 4 * half)])
+
+
 def _lane_reader(e: Emitter, vectors: list[Value], element: int) -> Callable[[int], Value]:
     """One element of consecutive vectors of four, in all lanes of a vector."""
     vector, index = vectors[element // 4], element % 4
@@ -268,6 +321,10 @@ def _lane_reader(e: Emitter, vectors: list[Value], element: int) -> Callable[[in
 
 def _splat_reader(e: Emitter, scalar: Value) -> Callable[[int], Value]:
     return lambda lanes: e.splat(scalar, lanes)
+
+
+def _same(vector: Value) -> Callable[[int], Value]:
+    return lambda _: vector
 
 
 def packed_batch(stage: Stage, place: Place) -> Index:

@@ -132,6 +132,13 @@ def test_no_band_begins_with_channels_in_groups(groups: int) -> None:
     assert len(made.lowered) == 2
 
 
+def test_no_band_has_a_window_over_several_channels_of_a_group() -> None:
+    net = Net()
+    wide = net.conv(net.input(1, 24, 72, 72), 96)
+    made, _ = stages(net.graph(net.conv(net.conv(wide, 24, 3, group=24), 96)), True, 1)
+    assert len(made.lowered) == 3
+
+
 def test_no_band_is_formed_when_the_value_is_read_twice() -> None:
     net = inverted_residual(72, 1)
     graph = net.graph(net.nodes[1].output, net.nodes[-1].output)
