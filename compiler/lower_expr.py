@@ -86,7 +86,10 @@ def _divided(e: Emitter, inner: Coord, div: int, mod: int) -> Coord:
     if inner.static:
         value = inner.const // div
         return Coord.at(value % mod if mod else value)
-    assert inner.lo >= 0, "a run-time quotient of a negative coordinate"
+    if inner.lo < 0:  # machines divide towards zero: so many whole periods further up, where that is the same
+        period = div * (mod or 1)
+        up = -(inner.lo // period) * period
+        return _divided(e, inner + up, div, mod) + (0 if mod else -(up // div))
     if div != 1 and inner.align % div == 0 and all(f % div == 0 for _, f in inner.terms):
         quotient = Coord(
             inner.const // div,

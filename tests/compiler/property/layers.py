@@ -35,6 +35,18 @@ class Window:
         """All but the kernel, by ONNX's names."""
         return {"strides": self.strides, "dilations": self.dilations, "pads": self.pads}
 
+    def may_round_up(self, spatial: tuple[int, ...]) -> bool:
+        """Whether windows rounded up all begin on the input or its first pads: others ONNX drops, and its shape inference counts."""
+        rank = len(spatial)
+        for axis, (n, k, s, d) in enumerate(
+            zip(spatial, self.kernel, self.strides, self.dilations, strict=True)
+        ):
+            begin, end = self.pads[axis], self.pads[rank + axis]
+            last = -(-(n + begin + end - (k - 1) * d - 1) // s) * s
+            if last >= n + begin:
+                return False
+        return True
+
 
 def window(maker: Maker, spatial: tuple[int, ...]) -> Window:
     """A window that meets the input wherever it lies: of any stride, also one larger than it; pads uneven and often none."""
@@ -122,13 +134,14 @@ def _convolved(
 def max_pool(maker: Maker, x: Tensor) -> Tensor:
     """The maximum over windows, the last of them at times beyond the end."""
     found = window(maker, x.shape[2:])
-    return maker.draft.node("MaxPool", [x], x.error, ceil_mode=maker.number(0, 1), **found.pooling)
+    up = maker.number(0, int(found.may_round_up(x.shape[2:])))
+    return maker.draft.node("MaxPool", [x], x.error, ceil_mode=up, **found.pooling)
 
 
 def average_pool(maker: Maker, x: Tensor) -> Tensor:
     """The mean over windows, with or without the pads."""
     found = window(maker, x.shape[2:])
-    attrs = {"ceil_mode": maker.number(0, 1), **found.pooling}
+    attrs = {"ceil_mode": maker.number(0, int(found.may_round_up(x.shape[2:]))), **found.pooling}
     if maker.chance(5):
         attrs = {
             "kernel_shape": found.kernel,

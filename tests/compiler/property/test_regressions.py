@@ -138,6 +138,12 @@ def reversed_columns_under_a_padded_window(net: Net) -> None:
     )  # fmt: skip
 
 
+def reversed_after_a_reshape(net: Net) -> None:
+    """A quotient of a coordinate that runs downwards from a constant which was divided before."""
+    flat = net.node("Reshape", [net.input(1, 5, 7)], (1, 35), LOOSE)
+    net.node("Slice", [flat], (1, 31), LOOSE, starts=(0, 30), steps=(1, -1))
+
+
 def product_with_planes_as_lanes(net: Net) -> None:
     """An operand that is the same for every row lies in its panel once, wherever the tile begins."""
     x, weights = net.input(1, 3, 9), net.uniform(8, 3, 3)
@@ -240,6 +246,7 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
         band_of_every_other_row,
         band_of_a_transposed_value,
         reversed_columns_under_a_padded_window,
+        reversed_after_a_reshape,
         product_with_planes_as_lanes,
         pad_of_a_vector,
         concat_of_a_value_with_itself,
