@@ -28,7 +28,7 @@ def form_bands(graph: Graph, fused: Fused, target: Target) -> Fused:
     read = ((number, _banded_input(group, graph)) for number, group in enumerate(groups))
     seams = [(maker[value], reader, value) for reader, value in read if value in maker]
     bands: list[tuple[int, ...]] = [(number,) for number in range(len(groups))]
-    decisions: dict[str, Decision] = {}
+    decisions: dict[int, Decision] = {}
     for producer, reader, value in sorted(seams, key=lambda seam: -graph.types[seam[2]].nbytes):
         joined = bands[producer] + bands[reader]
         reason = _obstacle(graph, fused, groups[producer], groups[reader], value, target.machine)
@@ -36,14 +36,14 @@ def form_bands(graph: Graph, fused: Fused, target: Target) -> Fused:
             reason = f"a band has {MOST_STAGES} operators at most"
         names = groups[producer].nodes[0], groups[reader].nodes[0]
         saved = 0 if reason else 2 * graph.types[value].nbytes
-        decisions[value] = Decision(not reason, *names, reason or "computed in bands", saved)
+        decisions[reader] = Decision(not reason, *names, reason or "computed in bands", saved)
         if not reason:
             for number in joined:
                 bands[number] = joined
     merged = (
         _merged(graph, [groups[i] for i in band]) for number, band in enumerate(bands) if band[-1] == number
     )
-    ledger = (*fused.ledger, *(decisions[value] for _, _, value in seams))
+    ledger = (*fused.ledger, *(decisions[reader] for _, reader, _ in seams))
     return replace(fused, groups=tuple(merged), ledger=ledger)
 
 
@@ -83,7 +83,7 @@ def _in_one_group(stage: Stage) -> bool:
 
 
 def _reads_as_made(operand: Operand, load: Load, box: Box, shape: tuple[int, ...]) -> bool:
-    """Whether a window reads a value of that shape itself with pads around its rows and columns, not a part of it or in another order."""
+    """Whether a value of that shape is read itself: all of its channels, its first rows and columns with pads around them, in their order."""
     for number, (axis, index, extent) in enumerate(zip(operand.axes, load.map, shape, strict=True)):
         bounds = [(b.index, b.lo, b.hi) for b in box if axis.id in b.index.axes]
         whole = (Index.of(axis), -index.const, extent - index.const)
@@ -91,7 +91,7 @@ def _reads_as_made(operand: Operand, load: Load, box: Box, shape: tuple[int, ...
             return False
         if bounds and number < 2:
             return False  # pads beside channels, or a batch
-        if axis.extent == 1 < extent:
+        if axis.extent == 1 < extent or (number < 2 and axis.extent != extent):
             return False  # a ring has no place for what is not read
     return True
 
@@ -128,11 +128,16 @@ def _obstacle(
 
 
 def _makes_rows(stage: Stage) -> bool:
-    """Whether an anchor computes its output row by row along axes of its own; pools whose windows do not overlap are reductions."""
+    """Whether an anchor computes its output row by row along axes of its own.
+
+    Pools whose windows do not overlap are reductions, and windows over an enlarged value do not slide along its columns.
+    """
     own = {Index.of(axis) for axis in stage.axes}
     if not _in_one_group(stage) or any(index.axes and index not in own for index in stage.stores[0].map):
         return False
-    return classify(stage) != "pool" or windows_overlap(stage, stage.operands[0])
+    anchor, (x, *_) = classify(stage), stage.operands
+    plain = all(t.linear for load in loads(x.inlined()) for index in load.map for t in index.terms)
+    return anchor == "contraction" or (plain and (anchor != "pool" or windows_overlap(stage, x)))
 
 
 def _weight_bytes(graph: Graph, stage: Stage) -> int:

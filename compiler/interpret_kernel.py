@@ -180,7 +180,7 @@ def _producers(kernel: Kernel, rows: _Rows) -> dict[int, _Rows]:
 
 
 def _range(index: Index, stage: Stage, place: Place, rows: _Rows) -> tuple[int, int]:
-    """``[lo, hi)`` of an Index while `stage` runs over `rows`."""
+    """``[lo, hi)`` of an Index while `stage` runs over `rows`; empty where it runs over none, as where a reader needs pads alone."""
     values = _values(place, rows)
     numbers = [a for a in stage.axes + stage.reduce if a.id in index.axes]
 
@@ -189,8 +189,8 @@ def _range(index: Index, stage: Stage, place: Place, rows: _Rows) -> tuple[int, 
         own = values.get(number, np.arange(numbers[at].extent))
         return own.reshape([-1 if i == at else 1 for i in range(len(numbers))])
 
-    found = index.evaluate(axis)
-    return int(np.min(found)), int(np.max(found)) + 1
+    found = np.asarray(index.evaluate(axis))
+    return (int(found.min()), int(found.max()) + 1) if found.size else (0, 0)
 
 
 def _blank(local: Array, halo: Halo, stage: Stage, place: Place, rows: _Rows) -> None:

@@ -111,7 +111,7 @@ def _panel_order(operand: Operand, stage: Stage, place: Place, axes: list[Axis])
 
 @dataclass(frozen=True)
 class Inner:
-    """A stage of a band before its root, over axes of its own.
+    """A stage of a group, over axes of its own.
 
     `flat` has flat addresses, as if all that it reads lay in memory; what other stages of the band leave for it still has logical
     coordinates in `logical`.
@@ -161,7 +161,7 @@ def make_ring(
     store = Store(flat.stores[0].value, name, (address.substitute(shifted),))
     fixed = {row.id} if flat == logical else {axis.id for axis in flat.axes}
     stage, made = schedule_stage(replace(flat, stores=(store,)), choose, constants, row.id, frozenset(fixed))
-    assert made.row == row.id, "rows of a band are rows of all its stages"
+    assert made.row == row.id and not made.outer, "rows of a band are rows of all its stages"
     made = replace(made, local=name, halo=halo)
     reader = replace(operand, expr=Load(expr.dtype, name, (address,)))
     return Made(stage, made, local, reader), logical, rows

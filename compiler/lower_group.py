@@ -126,14 +126,15 @@ class _Bands:
         made, logical, rows = make_ring(
             name, self.inner(producer), operand, place, tile, self._choose, self._constants
         )
-        block = made.place.block
-        whole = for_root and rows == tile and tile % block.rows == 0
-        if not whole:  # then a unit may begin or end within a block
+        block, halo = made.place.block, made.place.halo
+        extent = axis_of(made.stage, made.place.row).extent
+        assert halo is not None
+        plain = for_root and rows == tile and halo.top == 0 and halo.rows >= extent
+        if not plain or tile % block.rows:  # then a unit may begin or end within a block
             block = replace(block, rows=1)
         self.locals.append(made.local)
-        rows = min(rows, axis_of(made.stage, made.place.row).extent)
-        made_inside = Inner(made.stage, logical)
-        self.lower(made.stage, replace(made.place, block=block), made_inside, rows, is_root=False)
+        inner = Inner(made.stage, logical)
+        self.lower(made.stage, replace(made.place, block=block), inner, min(rows, extent), is_root=False)
         return made.operand
 
     def _panel(self, operand: Operand, stage: Stage, place: Place, tile: int, is_root: bool) -> Operand:
@@ -212,7 +213,7 @@ def _cut(
     most = max(1, min(fit, ceil(rows * outer / threads)))
     tile = ceil(rows / ceil(rows / most))
     if banded and stage.anchor in ("contraction", "dot"):  # whole blocks of a window before it
-        tile += tile % MOST_ROWS
+        tile += -tile % MOST_ROWS
     return tile, "rows", outer * ceil(rows / tile)
 
 

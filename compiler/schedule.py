@@ -246,7 +246,8 @@ def _window(
     stage: Stage, choose: Choose, packed: bool, fixed: bool, forced: int | None
 ) -> tuple[Stage, Place]:
     x = stage.operands[0]
-    channels = [axis for axis in stage.axes if not slides(x, axis.id) and Index.of(axis) in x.map]
+    free = [axis for axis in stage.axes if axis.id != forced]
+    channels = [axis for axis in free if not slides(x, axis.id) and Index.of(axis) in x.map]
     # Every column of a block takes the same weights: these vary along lanes, rows or outer axes.
     weighted = [axis for axis in stage.axes if stage.operands[1:] and depends(stage.operands[1], axis.id)]
     channels = [axis for axis in channels if axis in weighted] or channels
@@ -256,7 +257,6 @@ def _window(
     if lane is None:
         lane = NO_LANE
         stage = replace(stage, axes=(*stage.axes, lane))
-    free = [a for a in stage.axes if a.id != forced]
     sliding = sorted(
         (a for a in free if slides(x, a.id) and a not in weighted), key=lambda a: stride(x, a.id)
     )

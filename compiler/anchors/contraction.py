@@ -80,6 +80,38 @@ def _lane_blocks(low: Lowering, stage: Stage, place: Place, region: Region, batc
 
 
 @dataclass(frozen=True)
+class _Sums:
+    """Where a block's sums stand in the list that its loops carry: by column and vector, then the last vectors that pairs of columns share.
+
+    They do so where they are narrow: one multiply-add then serves both columns. The elements of a have to be at hand as vectors, which the vectors
+    before the last need too.
+    """
+
+    parts: list[tuple[int, int]]
+    """Offset and lanes of each vector."""
+    columns: int
+    paired: bool
+
+    @property
+    def own(self) -> int:
+        """Vectors that a column has to itself."""
+        return len(self.parts) - self.paired
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.own * self.columns + self.paired * ceil(self.columns / 2)
+
+    def shared(self, part: int) -> bool:
+        """Whether two columns share that vector."""
+        return part == self.own
+
+    def number(self, column: int, part: int) -> int:
+        """The sum of a column and vector in the list."""
+        return self.own * self.columns + column // 2 if self.shared(part) else column * self.own + part
+
+
+@dataclass(frozen=True)
 class _Micro:
     """The code of one register block at lanes ``[n, n + width)``."""
 
@@ -91,10 +123,10 @@ class _Micro:
 
     def emit(self, point: Point, first: Coord, mr: int) -> None:
         """`mr` columns from `first` on: run over k, store."""
-        e, col = self.low.emitter, self.place.col
-        parts = pieces(self.width, e.target.machine.lanes)
+        layout, col = self._sums(mr), self.place.col
+        parts = layout.parts
         places = [point if col is None else point.at(col, first + r) for r in range(mr)]
-        sums = self._apart(self._reduce(places, parts), parts, mr)
+        sums = self._apart(layout, self._reduce(places, layout))
         if self.place.row_epilogue and col is not None and mr > 1:
             return self._store_rows(point, col, first, parts, sums, mr)
         for r in range(mr):
@@ -107,24 +139,20 @@ class _Micro:
         machine = self.low.emitter.target.machine
         return machine.lanes if lanes > 1 and machine.a_form == "broadcast" else lanes
 
-    def _pairs(self, parts: list[tuple[int, int]], mr: int) -> bool:
-        """Whether the last, narrow vectors of two columns share a register, so that one multiply-add serves both.
+    def _sums(self, columns: int) -> _Sums:
+        machine = self.low.emitter.target.machine
+        parts = pieces(self.width, machine.lanes)
+        paired = columns > 1 and len(parts) > 1 and pairs_tails(parts[-1][1], machine)
+        return _Sums(parts, columns, paired)
 
-        The elements of a have to be at hand as vectors, which the vectors before the last need too.
-        """
-        return mr > 1 and len(parts) > 1 and pairs_tails(parts[-1][1], self.low.emitter.target.machine)
-
-    def _apart(self, sums: list[Value], parts: list[tuple[int, int]], mr: int) -> list[Value]:
+    def _apart(self, sums: _Sums, values: list[Value]) -> list[Value]:
         """The sums by column and part, none wider than its part."""
-        e = self.low.emitter
-        if not self._pairs(parts, mr):
-            return [self._part(total, 0, lanes) for total, (_, lanes) in zip(sums, parts * mr, strict=True)]
-        whole, (_, lanes), half = len(parts) - 1, parts[-1], e.target.machine.lanes // 2
-        out: list[Value] = []
-        for r in range(mr):
-            out += sums[r * whole : (r + 1) * whole]
-            out.append(self._part(sums[mr * whole + r // 2], r % 2 * half, lanes))
-        return out
+        half = self.low.emitter.target.machine.lanes // 2
+        return [
+            self._part(values[sums.number(r, v)], r % 2 * half if sums.shared(v) else 0, lanes)
+            for r in range(sums.columns)
+            for v, (_, lanes) in enumerate(sums.parts)
+        ]
 
     def _twice(self, vector: Value, lanes: int) -> Value:
         """The first `lanes` elements in both halves of a whole vector."""
@@ -169,18 +197,17 @@ class _Micro:
 
         e.loop(0, mr, 1, row)
 
-    def _reduce(self, places: list[Point], parts: list[tuple[int, int]]) -> list[Value]:
+    def _reduce(self, places: list[Point], layout: _Sums) -> list[Value]:
         """Loops over the reduce axes in `k_order`, the innermost unrolled, carrying the sums."""
         e = self.low.emitter
         axes = [axis_of(self.stage, number) for number in self.place.k_order]
-        paired, dtype = self._pairs(parts, len(places)), self.stage.operands[0].expr.dtype
-        held = [self._held(lanes) for _, lanes in parts]
-        widths = held * len(places)
-        if paired:
-            widths = held[:-1] * len(places) + [e.target.machine.lanes] * ceil(len(places) / 2)
-        nothing = [None] * len(widths)
+        dtype = self.stage.operands[0].expr.dtype
+        held = [self._held(lanes) for _, lanes in layout.parts]
+        whole = e.target.machine.lanes
+        widths = held[: layout.own] * len(places) + [whole] * (layout.count - layout.own * len(places))
+        nothing = [None] * layout.count
         if not axes:
-            return self._steps(places, parts, Coord.at(0), None, [0], nothing)
+            return self._steps(places, layout, Coord.at(0), None, [0], nothing)
         zeros = [e.constant(0, dtype, lanes) for lanes in widths]
         straight = len(axes) - 1
         while straight > 1 and prod(axis.extent for axis in axes[straight - 1 :]) <= STRAIGHT:
@@ -207,7 +234,7 @@ class _Micro:
                     points = [p.at(axis.id, k_first) for p in here]
                     if at or carried is nothing:
                         e.load_barrier()
-                    carried = self._steps(points, parts, k * axis.extent + k_first, axis.id, count, carried)
+                    carried = self._steps(points, layout, k * axis.extent + k_first, axis.id, count, carried)
                 return list(carried)
 
             main, first = axis.extent // step * step, 0
@@ -221,7 +248,7 @@ class _Micro:
     def _steps(
         self,
         places: list[Point],
-        parts: list[tuple[int, int]],
+        layout: _Sums,
         k: Coord,
         axis: int | None,
         steps: Sequence[int],
@@ -230,8 +257,7 @@ class _Micro:
         """`steps` consecutive k: load the vectors of b, then multiply each column's element of a into the sums, once there are any."""
         e = self.low.emitter
         a = self.stage.operands[0].inlined()
-        out, paired = list(sums), self._pairs(parts, len(places))
-        each = len(parts) - paired  # vectors of a column's own
+        out, parts = list(sums), layout.parts
         ahead = self._ahead(places, axis, len(steps), a)
         for u in steps:
             start = places[0] if axis is None else places[0].at(axis, places[0].coords[axis] + u)
@@ -239,7 +265,7 @@ class _Micro:
                 e.widened(self._weights(start, k + u, offset, lanes), self._held(lanes))
                 for offset, lanes in parts
             ]
-            tail = self._twice(vectors.pop(), parts[-1][1]) if paired else None
+            tail = self._twice(vectors.pop(), parts[-1][1]) if layout.paired else None
             last: Value | None = None
             for r, place in enumerate(places):
                 at = place if axis is None else place.at(axis, place.coords[axis] + u)
@@ -249,11 +275,11 @@ class _Micro:
                     element = e.hidden(scalar(lanes_of(tail)))
                     scalar = _same(element)
                     if r % 2 or r == len(places) - 1:
-                        number = len(places) * each + r // 2
+                        number = layout.number(r, len(vectors))
                         out[number] = e.muladd(_halves(e, last, element), tail, out[number])
                     last = None if r % 2 else element
                 for v, vector in enumerate(vectors):
-                    number = r * each + v
+                    number = layout.number(r, v)
                     out[number] = e.muladd(scalar(lanes_of(vector)), vector, out[number])
         return out
 

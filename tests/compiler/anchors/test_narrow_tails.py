@@ -19,13 +19,14 @@ def check(net: Net, output: str, target: str) -> None:
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
 
 
-@pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3", "host"])
+@pytest.mark.parametrize("target", ["x86-64-v3", "host"])
 @pytest.mark.parametrize("width", [1, 2, 7, 15])
 @pytest.mark.parametrize("outputs", [9, 11, 12, 17, 20, 24, 25, 33, 40, 72])
 def test_every_width_of_the_last_vector(outputs: int, width: int, target: str) -> None:
+    """Between other convolutions, so that channels lie side by side and are the lanes."""
     net = Net()
-    x = net.input(1, 5, 3, width)
-    check(net, net.unary("Relu", net.conv(x, outputs)), target)
+    x = net.unary("Relu", net.conv(net.input(1, 3, 3, width), 5))
+    check(net, net.conv(net.unary("Relu", net.conv(x, outputs)), 4), target)
 
 
 @pytest.mark.parametrize("target", ["x86-64-v3", "host"])

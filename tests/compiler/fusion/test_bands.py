@@ -9,7 +9,7 @@ import pytest
 
 import fusekit
 from fusekit.compiler.compile import Options, Stages, assemble_bundle, lower_graph
-from fusekit.compiler.graph import Graph
+from fusekit.compiler.graph import Attribute, Graph
 from fusekit.compiler.interpret_graph import run_graph
 from fusekit.compiler.target import TARGETS
 
@@ -103,6 +103,37 @@ def test_windows_in_the_middle_make_what_is_missing_row_by_row(
     assert np.abs(got - want).max() < 1e-5
 
 
+def test_windows_before_a_projection_compute_pairs_of_rows() -> None:
+    made, _ = stages(inverted_residual(72, 1).graph("conv4"), True, 1)
+    (item,) = made.lowered
+    _, window, root = item.kernel.schedule.places
+    assert (window.block.rows, root.row != root.col, item.kernel.schedule.tile % 2) == (2, True, 0)
+
+
+def test_work_before_the_first_convolution_is_done_once_for_every_row() -> None:
+    net = Net()
+    x = net.binary("Mul", net.input(1, 16, 72, 72), net.constant(1, 16, 1, 1))
+    wide = net.conv(net.unary("Erf", x), 96)
+    net.conv(net.conv(wide, 96, 3, group=96), 24)
+    graph, feeds = net.graph(net.nodes[-1].output), net.feeds()
+    made, options = stages(graph, True, 2)
+    anchors = [stage.anchor for stage in made.lowered[0].kernel.stages]
+    assert anchors == ["pointwise", "contraction", "depthwise", "contraction"]
+    assert [local.kind for local in made.lowered[0].kernel.locals].count("ring") == 3
+    (want,) = run_graph(graph, feeds).values()
+    (got,) = fusekit.load(assemble_bundle(made, options, "")).run(feeds).values()
+    assert np.abs(got - want).max() < 1e-4
+
+
+def test_each_reader_of_a_value_has_a_line_in_the_ledger() -> None:
+    net = Net()
+    wide = net.conv(net.input(1, 16, 72, 72), 96)
+    readers = [net.conv(wide, 96, 3, group=96), net.conv(wide, 96, 5, group=96)]
+    made, _ = stages(net.graph(*readers), True, 1)
+    lines = [str(line) for line in made.fused.ledger if "needed in memory" in str(line)]
+    assert lines == [f"cut   {wide} before {reader}: its result is needed in memory" for reader in readers]
+
+
 def test_what_saves_most_is_merged_first() -> None:
     """Of depthwise, projection, expansion, depthwise the first two and the last two share more than those between."""
     net = Net()
@@ -130,6 +161,24 @@ def test_no_band_begins_with_channels_in_groups(groups: int) -> None:
     wide = net.conv(net.input(1, 24, 72, 72), 96, group=groups)
     made, _ = stages(net.graph(net.conv(wide, 96, 3, group=96)), True, 1)
     assert len(made.lowered) == 2
+
+
+def test_no_band_begins_with_a_window_over_an_enlarged_value() -> None:
+    """Its columns are read twice, so they do not slide."""
+    net = Net()
+    sizes: dict[str, Attribute] = {"mode": "nearest", "coordinates": "half_pixel", "rounding": "floor"}
+    wide = net.node("Resize", (1, 32, 64, 64), net.input(1, 32, 32, 32), **sizes, scales=(1.0, 1.0, 2.0, 2.0))
+    deep = net.node(
+        "Conv", (1, 32, 64, 64), wide, net.constant(32, 1, 5, 1), net.constant(32),
+        strides=(1, 1), dilations=(1, 1), pads=(2, 0, 2, 0), group=32,
+    )  # fmt: skip
+    last = net.conv(deep, 32, 3, group=32)
+    graph, feeds = net.graph(last), net.feeds()
+    made, options = stages(graph, True, 1)
+    assert len(made.lowered) == 2
+    (want,) = run_graph(graph, feeds).values()
+    (got,) = fusekit.load(assemble_bundle(made, options, "")).run(feeds).values()
+    assert np.abs(got - want).max() < 1e-4
 
 
 def test_no_band_has_a_window_over_several_channels_of_a_group() -> None:

@@ -24,12 +24,13 @@ def conv(
     out: tuple[int, ...],
     group: int = 1,
     stride: tuple[int, ...] = (),
+    pads: tuple[int, ...] = (),
 ) -> str:
-    """A convolution without pads, dilations or a bias."""
+    """A convolution without dilations or a bias."""
     rank = len(out) - 2
     return net.node(
         "Conv", [x, net.uniform(*weights)], out, LOOSE,
-        strides=stride or (1,) * rank, dilations=(1,) * rank, pads=(0,) * (2 * rank), group=group,
+        strides=stride or (1,) * rank, dilations=(1,) * rank, pads=pads or (0,) * (2 * rank), group=group,
     )  # fmt: skip
 
 
@@ -126,6 +127,32 @@ def band_of_every_other_row(net: Net) -> None:
 def band_of_a_transposed_value(net: Net) -> None:
     """A ring's rows are rows of its producer."""
     _band_after(net, "Transpose", (1, 4, 8, 8), perm=(0, 1, 3, 2))
+
+
+def padded_projection_of_a_window(net: Net) -> None:
+    """A 1x1 convolution with pads: units begin and end within the pairs of rows that windows compute, some need pads alone."""
+    value = conv(net, net.input(1, 5, 8, 9), (5, 1, 3, 3), (1, 5, 8, 9), pads=(1, 1, 1, 1), group=5)
+    conv(net, value, (6, 5, 1, 1), (1, 6, 10, 11), pads=(1, 1, 1, 1))
+
+
+def projection_of_most_rows_of_a_window(net: Net) -> None:
+    """The last pair of rows is half read."""
+    value = conv(net, net.input(1, 5, 8, 9), (5, 1, 3, 3), (1, 5, 8, 9), pads=(1, 1, 1, 1), group=5)
+    value = net.node("Slice", [value], (1, 5, 7, 9), LOOSE, starts=(0, 0, 0, 0), steps=(1, 1, 1, 1))
+    conv(net, value, (6, 5, 1, 1), (1, 6, 7, 9))
+
+
+def pool_of_the_first_channels(net: Net) -> None:
+    """A ring would have no place for the other channels."""
+    value = conv(net, net.input(1, 3, 8, 9), (6, 3, 1, 1), (1, 6, 8, 9))
+    value = net.node("Slice", [value], (1, 4, 8, 9), LOOSE, starts=(0, 0, 0, 0), steps=(1, 1, 1, 1))
+    pool(net, value, (1, 4, 6, 7), (3, 3), (1, 1))
+
+
+def pools_of_one_channel(net: Net) -> None:
+    """With windows along columns only, rows are all that does not slide, and may not be lanes besides."""
+    value = pool(net, net.input(1, 1, 20, 21), (1, 1, 20, 18), (1, 4), (1, 1))
+    pool(net, value, (1, 1, 18, 16), (3, 3), (1, 1))
 
 
 def reversed_columns_under_a_padded_window(net: Net) -> None:
@@ -245,6 +272,10 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
         band_of_a_part,
         band_of_every_other_row,
         band_of_a_transposed_value,
+        padded_projection_of_a_window,
+        projection_of_most_rows_of_a_window,
+        pool_of_the_first_channels,
+        pools_of_one_channel,
         reversed_columns_under_a_padded_window,
         reversed_after_a_reshape,
         product_with_planes_as_lanes,
