@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil, prod
 
 from .anchors.contraction import pairs_tails
+from .anchors.dot import side_by_side
 from .anchors.region import balanced
 from .choice import MOST_VECTORS, Choice, Signature, block_registers, may_be_dot, window_registers
 from .target import Machine
@@ -63,8 +64,7 @@ def _is_dot(signature: Signature, machine: Machine) -> bool:
         return False
     *outer, inner = signature.depth
     _, step, apart = signature.writes
-    beside = apart == 1 and step == signature.lanes and step.bit_count() == 1
-    stores = 0.0 if step == 1 or beside else SCATTER
+    stores = 0.0 if step == 1 or side_by_side(signature.lanes, step, apart) else SCATTER
     along = prod(outer) * ceil(inner / machine.lanes) + FOLD + stores + signature.epilogue / machine.lanes
     across = (prod(signature.depth) + signature.epilogue + 1) / signature.lanes
     return along < across

@@ -18,7 +18,7 @@ from .stage import Decision, Group, Operand, Stage
 from .target import Machine, Target
 
 MOST_STAGES = 3
-"""Convolutions and pools in a band: each window among them makes the rows longer that threads compute twice."""
+"""Convolutions and pools in a band: every window among them adds to the rows that two threads compute both."""
 
 
 def form_bands(graph: Graph, fused: Fused, target: Target) -> Fused:

@@ -217,7 +217,8 @@ class Emitter:
     def hidden(self, vector: Value) -> Value:
         """The same vector, of which LLVM does not know what it is made of."""
         same = ir.FunctionType(vector.type, [vector.type])
-        return self.builder.asm(same, "", "=v,0", [vector], False)
+        register = "w" if self.target.arch == "aarch64" else "v"
+        return self.builder.asm(same, "", f"={register},0", [vector], False)
 
     def widened(self, vector: Value, lanes: int) -> Value:
         """`vector` with zeros behind it, up to `lanes` elements."""

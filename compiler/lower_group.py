@@ -55,14 +55,14 @@ def lower_group(
     """The scheduled kernel of `group`; every buffer that it reads or writes outside has a layout."""
     if group.rows:
         return lower_rows(group, layouts, types, constants, target, threads, choose)
-    bands = _Bands(group, layouts, constants, target.machine, choose)
-    stage, place = bands.root(threads)
+    chain = _Stages(group, layouts, constants, target.machine, choose)
+    stage, place = chain.root(threads)
     alone = len(group.stages) == 1 and all(_reads_in_place(stage, place, o) for o in stage.operands)
     tile, parallel, units = _cut(stage, place, target.machine, threads, alone, bool(group.inner))
-    bands.lower(stage, place, bands.inner(group.root), tile, is_root=True)
-    stages, places = [list(each) for each in zip(*bands.done, strict=True)]
-    locals_ = bands.locals
-    for stage, place in bands.done:
+    chain.lower(stage, place, chain.inner(group.root), tile, is_root=True)
+    stages, places = [list(each) for each in zip(*chain.done, strict=True)]
+    locals_ = chain.locals
+    for stage, place in chain.done:
         blank = fill_row(stage, place) if stage.anchor in ("depthwise", "pool") else None
         if blank is not None:
             locals_.append(Local(FILL, "float32", blank[0], "panel"))
@@ -71,7 +71,7 @@ def lower_group(
     )
 
 
-class _Bands:
+class _Stages:
     """The stages of a group with what makes the rows of local buffers for them, in the order in which a unit runs them."""
 
     def __init__(

@@ -25,8 +25,11 @@ STRAIGHT = 4
 
 def emit_dot(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
     """Every output of every block of columns, while the block's input is close."""
-    e, lane = low.emitter, axis_of(stage, place.lane)
-    beside = lane.extent if _lies_beside(stage, place) else 1
+    e, lane, col = low.emitter, axis_of(stage, place.lane), place.col
+    assert col is not None, "a dot has columns"
+    addresses = [store.map[0] for store in stage.stores]
+    joined = all(side_by_side(lane.extent, a.coefficient(col), a.coefficient(lane.id)) for a in addresses)
+    beside = lane.extent if joined else 1
     outputs = [*free_axes(stage, place), *([lane] if beside == 1 else [])]
 
     def block(point: Point, first: Coord, mr: int) -> None:
@@ -35,12 +38,9 @@ def emit_dot(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
     column_blocks(e, stage, place, region, region.point, block)
 
 
-def _lies_beside(stage: Stage, place: Place) -> bool:
+def side_by_side(outputs: int, column_step: int | None, output_step: int | None) -> bool:
     """Whether the numbers of neighbouring columns lie side by side, all of a column, then all of the next, as many as a power of two."""
-    assert place.col is not None, "a dot has columns"
-    lane = axis_of(stage, place.lane)
-    steps = {(s.map[0].coefficient(lane.id), s.map[0].coefficient(place.col)) for s in stage.stores}
-    return lane.extent.bit_count() == 1 < lane.extent and steps == {(1, lane.extent)}
+    return outputs.bit_count() == 1 < outputs and (column_step, output_step) == (outputs, 1)
 
 
 def _block(
@@ -70,6 +70,7 @@ def _store_beside(low: Lowering, stage: Stage, places: list[Point], totals: list
     written = [low.written(values, at, total) for at, total in zip(places, totals, strict=True)]
     for number, store in enumerate(stage.stores):
         vectors = [value for each in written if (value := each[number]) is not None]
+        assert len(vectors) == len(places), "a dot stores all of its outputs"
         first = coordinate(e, store.map[0], places[0])
         for at, vector in enumerate(_interleaved(e, vectors)):
             where = first + at * places[0].lanes
