@@ -2,6 +2,7 @@
  * Everything it has to say is one JSON object a line on stdout; the last line repeats the caller's nonce, so that a
  * connection that was cut is never taken for a result. */
 #include "counters.h"
+#include "denormals.h"
 #include "file.h"
 #include "host.h"
 #include "report.h"
@@ -14,6 +15,7 @@ int main(int argc, char **argv) {
     const fk_model *models[MAX_VARIANTS];
     variant variants[MAX_VARIANTS];
 
+    if (!o.check_only) flush_denormals(); /* a check is of every float that there is */
     describe_host("host", cpu);
     size_t count = choose_models(&o, models);
     make_folder(o.out);

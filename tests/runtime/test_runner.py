@@ -9,7 +9,7 @@ import pytest
 
 from fusekit.toolkit.link import Arch
 
-from .conftest import ONE_THREAD, TWO_THREADS, Bench
+from .conftest import ONE_THREAD, TWO_THREADS, Bench, N
 
 QUICK = ("--rounds", "2", "--round-ms", "0", "--warmup", "0")
 
@@ -20,6 +20,16 @@ def test_outputs_are_the_models_when_checked_only(bench: Bench, runner: Path, sy
     assert said.exit_code == 0
     np.testing.assert_allclose(bench.output(symbol), bench.expected(symbol), rtol=1e-6)
     assert [line["type"] for line in said.lines] == ["host", "variant", "variant", "host_after", "end"]
+
+
+@pytest.mark.parametrize("symbol", [ONE_THREAD, TWO_THREADS])
+def test_denormals_are_zero_in_every_thread_when_timed(bench: Bench, runner: Path, symbol: str) -> None:
+    np.full(N, 1e-40, np.float32).tofile(bench.folder / "input.bin")
+    np.zeros(N, np.float32).tofile(bench.folder / "weights.bin")
+    assert bench.run(runner, *QUICK).exit_code == 0
+    assert not bench.output(symbol).any()
+    assert bench.run(runner, "--check-only").exit_code == 0
+    assert bench.output(symbol).all()
 
 
 def test_lines_tell_host_variants_samples_and_nonce_when_timed(bench: Bench, runner: Path) -> None:
