@@ -152,7 +152,8 @@ def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
     """`place` with its reduce axes in the order in which the operand now lies in memory."""
     if stage.anchor not in ("contraction", "dot"):
         return place
-    return replace(place, k_order=tuple(axis.id for axis in reduce_order(stage, place.col, machine)))
+    col = None if stage.anchor == "dot" else place.col
+    return replace(place, k_order=tuple(axis.id for axis in reduce_order(stage, col, machine)))
 
 
 def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:

@@ -13,13 +13,14 @@ from math import prod
 
 from ..emit import Coord, Emitter, Value, lanes_of
 from ..expr import Load
+from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
 from .contraction import packed_batch
 from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, store_all
 
-STRAIGHT = 4
+STRAIGHT = 8
 """Up to this many vectors of a sum are straight code instead of a loop."""
 
 
@@ -98,14 +99,15 @@ def _sums(low: Lowering, stage: Stage, place: Place, columns: list[Point]) -> li
     lanes = e.target.machine.lanes
     a, b = (operand.inlined() for operand in stage.operands)
     assert isinstance(b, Load)
-    *outer, inner = (axis_of(stage, number) for number in place.k_order)
+    outer, run = _runs(stage, place)
+    inner, along = run[-1].id, prod(axis.extent for axis in run)
     depth = prod(axis_of(stage, number).extent for number in place.k_order)
     row = coordinate(e, packed_batch(stage, place), columns[0]) + columns[0].coords[place.lane]
 
     def step(points: list[Point], k: Coord, i: Coord, width: int, sums: Sequence[Value]) -> list[Value]:
-        where = row * depth + k * inner.extent + i
+        where = row * depth + k * along + i
         weights = e.widened(e.load(e.address(low.pointers[b.buffer], b.dtype, where), b.dtype, width), lanes)
-        elements = (low.evaluate(a, p.at(inner.id, i).over(inner.id, width)) for p in points)
+        elements = (low.evaluate(a, p.at(inner, i).over(inner, width)) for p in points)
         return [e.muladd(e.widened(x, lanes), weights, s) for x, s in zip(elements, sums, strict=True)]
 
     def level(number: int, points: list[Point], k: Coord, sums: Sequence[Value]) -> list[Value]:
@@ -116,13 +118,25 @@ def _sums(low: Lowering, stage: Stage, place: Place, columns: list[Point]) -> li
                 return level(number + 1, [p.at(axis.id, i) for p in points], k * axis.extent + i, carried)
 
             return e.loop(0, axis.extent, 1, each, sums)
-        whole = inner.extent // lanes * lanes if inner.extent > STRAIGHT * lanes else 0
+        whole = along // lanes * lanes if along > STRAIGHT * lanes else 0
         sums = e.loop(0, whole, lanes, lambda i, carried: step(points, k, i, lanes, carried), sums)
-        for offset, width in pieces(inner.extent - whole, lanes):
+        for offset, width in pieces(along - whole, lanes):
             sums = step(points, k, Coord.at(whole + offset), width, sums)
         return list(sums)
 
-    return level(0, columns, Coord.at(0), [e.constant(0, a.dtype, lanes)] * len(columns))
+    # the last axis of a run counts through all of it
+    starts = [Point({**p.coords, **{axis.id: Coord.at(0) for axis in run}}) for p in columns]
+    return level(0, starts, Coord.at(0), [e.constant(0, a.dtype, lanes)] * len(columns))
+
+
+def _runs(stage: Stage, place: Place) -> tuple[list[Axis], list[Axis]]:
+    """Reduce axes to loop over, and those, outermost first, along which one element follows the other: channels, and the columns of a window around them."""
+    outer = [axis_of(stage, number) for number in place.k_order]
+    a, run = stage.operands[0].inlined(), [outer.pop()]
+    if isinstance(a, Load) and a.map[0].coefficient(run[-1].id) == 1:
+        while outer and a.map[0].coefficient(outer[-1].id) == prod(axis.extent for axis in run):
+            run.insert(0, outer.pop())
+    return outer, run
 
 
 def _added_up(e: Emitter, vectors: Sequence[Value]) -> Value:
