@@ -29,16 +29,6 @@ _MEMORY_TYPES: dict[str, Any] = {
 }  # fmt: skip
 
 
-class _Attributes(ir.values.FunctionAttributes):  # type: ignore[misc]
-    """Function attributes, with the string ones that llvmlite does not list."""
-
-    def add(self, name: str) -> None:
-        if name.startswith('"'):
-            set.add(self, name)
-        else:
-            super().add(name)
-
-
 @dataclass(frozen=True)
 class Coord:
     """``const + sum(value * factor)``, within ``[lo, hi]``; the run-time part is a multiple of `align`."""
@@ -214,11 +204,23 @@ class Emitter:
             return self.extract(a, order[0])
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
 
-    def hidden(self, vector: Value) -> Value:
-        """The same vector, of which LLVM does not know what it is made of."""
-        same = ir.FunctionType(vector.type, [vector.type])
-        register = "w" if self.target.arch == "aarch64" else "v"
-        return self.builder.asm(same, "", f"={register},0", [vector], False)
+    def first_and_second_half(self, a: Value, b: Value) -> Value:
+        """The first half of `a` and the second of `b`, without moving anything within a register."""
+        lanes = lanes_of(a)
+        if lanes != 16:
+            return self.shuffled(a, b, [*range(lanes // 2), *range(3 * lanes // 2, 2 * lanes)])
+        # by a mask that LLVM does not know: of one that it knows it makes a shuffle, which fewer pipes do
+        with self.builder.goto_entry_block():
+            bits = self.hidden(ir.Constant(ir.IntType(16), 0xFF00))
+        mask = self.builder.bitcast(bits, ir.VectorType(ir.IntType(1), 16))
+        return self.builder.select(mask, b, a)
+
+    def hidden(self, value: Value) -> Value:
+        """The same vector or integer, of which LLVM does not know what it is made of."""
+        same = ir.FunctionType(value.type, [value.type])
+        vector = "w" if self.target.arch == "aarch64" else "v"
+        register = "r" if isinstance(value.type, ir.IntType) else vector
+        return self.builder.asm(same, "", f"={register},0", [value], False)
 
     def widened(self, vector: Value, lanes: int) -> Value:
         """`vector` with zeros behind it, up to `lanes` elements."""
@@ -366,35 +368,3 @@ def mangle(type_: Any) -> str:
     if isinstance(type_, ir.FloatType):
         return "f32"
     return "f64" if isinstance(type_, ir.DoubleType) else f"i{type_.width}"
-
-
-def kernel_function(
-    target: Target, name: str, buffers: int
-) -> tuple[ir.Module, Emitter, list[Value], Value, Value, Value]:
-    """An empty kernel ``void name(void *const *buffers, void *scratch, int64 begin, int64 end)`` with its buffers loaded.
-
-    The body is a private function whose pointers are noalias, so that LLVM may keep values in registers across stores.
-    """
-    module = ir.Module(name)
-    module.triple = target.triple
-    signature = ir.FunctionType(ir.VoidType(), [PTR, PTR, I64, I64])
-    outer = ir.Function(module, signature, name)
-    outer.linkage = "weak_odr"
-    body_type = ir.FunctionType(ir.VoidType(), [PTR] * buffers + [PTR, I64, I64])
-    inner = ir.Function(module, body_type, name + ".body")
-    inner.linkage = "internal"
-    for function in (outer, inner):
-        tuning = [f'"target-cpu"="{target.cpu}"', f'"tune-cpu"="{target.tune}"']
-        function.attributes = _Attributes(["nounwind", '"no-builtins"', *tuning])
-    for argument in inner.args[: buffers + 1]:
-        argument.add_attribute("noalias")
-    wrapper = ir.IRBuilder(outer.append_basic_block("entry"))
-    pointers = []
-    for number in range(buffers):
-        slot = wrapper.gep(outer.args[0], [ir.Constant(I64, number)], source_etype=PTR)
-        pointers.append(wrapper.load(slot, typ=PTR))
-    wrapper.call(inner, [*pointers, *outer.args[1:]])
-    wrapper.ret_void()
-    emitter = Emitter(target, module, inner)
-    args = list(inner.args)
-    return module, emitter, args[:buffers], args[buffers], args[buffers + 1], args[buffers + 2]

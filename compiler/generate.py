@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from .anchors import ANCHORS
 from .anchors.region import Region, axis_of, balanced
 from .anchors.window import FILL, fill_row
-from .emit import I64, Coord, Module, Value, kernel_function
+from .emit import I64, Coord, Module, Value
 from .expr import loads
 from .index import Index
 from .kernel import TILE, Halo, Kernel, Place, local_bytes
+from .kernel_function import kernel_function
 from .lower_expr import Lowering, Point, coordinate
 from .stage import Stage
 

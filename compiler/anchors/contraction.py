@@ -135,9 +135,11 @@ class _Micro:
                 self._store(at, sums[r * len(parts) + v])
 
     def _held(self, lanes: int) -> int:
-        """Lanes of the registers that hold sums of so many: whole ones where an element of a is broadcast, once for all vectors of a block."""
+        """Lanes of the registers that hold sums of so many: as the widest of the block, for which an element of a is broadcast once."""
         machine = self.low.emitter.target.machine
-        return machine.lanes if lanes > 1 and machine.a_form == "broadcast" else lanes
+        if lanes == 1 or machine.a_form != "broadcast":
+            return lanes
+        return min(machine.lanes, 1 << (self.width - 1).bit_length())
 
     def _sums(self, columns: int) -> _Sums:
         machine = self.low.emitter.target.machine
@@ -333,10 +335,7 @@ def pairs_tails(lanes: int, machine: Machine) -> bool:
 
 def _halves(e: Emitter, low: Value | None, high: Value) -> Value:
     """The first half of one vector and the second of another; of the other alone where there is no first."""
-    if low is None:
-        return high
-    half = lanes_of(high) // 2
-    return e.shuffled(low, high, [*range(half), *range(3 * half, 4 * half)])
+    return high if low is None else e.first_and_second_half(low, high)
 
 
 def _lane_reader(e: Emitter, vectors: list[Value], element: int) -> Callable[[int], Value]:

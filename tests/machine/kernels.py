@@ -13,7 +13,7 @@ from fusekit.compiler.kernel_cache import kernel_text
 from fusekit.compiler.objects import listing
 from fusekit.compiler.passes import canonicalise
 
-from .nets import NETS, save
+from .nets import NARROW, NETS, save
 
 LAYERS = {"conv", "gemm"}
 """Names of the nodes whose kernels are looked at."""
@@ -22,7 +22,7 @@ LAYERS = {"conv", "gemm"}
 def stages_of(net: str, target: str) -> Stages:
     """The net, compiled up to its kernels; bands would join the layer to its neighbours."""
     with tempfile.TemporaryDirectory() as folder:
-        graph = import_onnx(save(NETS[net](), Path(folder, "net.onnx")), {})
+        graph = import_onnx(save({**NETS, **NARROW}[net](), Path(folder, "net.onnx")), {})
     return lower_graph(canonicalise(graph), Options(target=target, bands=False, winograd=False))
 
 

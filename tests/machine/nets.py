@@ -92,6 +92,12 @@ NETS: Mapping[str, Callable[[], onnx.ModelProto]] = {
 }
 """The kernels whose machine code is looked at, by name."""
 
+NARROW: Mapping[str, Callable[[], onnx.ModelProto]] = {
+    "outputs8": lambda: inner_conv_net(24, 8, 1, 56),
+    "outputs24": lambda: inner_conv_net(16, 24, 1, 56),
+}
+"""Those whose channels leave a vector of 16 lanes half empty."""
+
 
 def save(model: onnx.ModelProto, path: Path) -> Path:
     """Write the model; the path itself."""

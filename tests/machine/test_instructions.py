@@ -64,3 +64,14 @@ def test_no_vector_is_spilled_in_an_inner_loop(net: str, target: str) -> None:
 @pytest.mark.parametrize("net", NETS)
 def test_kernels_call_nothing(net: str, target: str) -> None:
     assert not calls(listing_of(net, target))
+
+
+def test_a_narrow_block_takes_narrow_registers() -> None:
+    loops = multiply_add_loops(listing_of("outputs8", "x86-64-v4"))
+    assert loops and all(loop.count("vfmadd.*ymm") and not loop.count("vfmadd.*zmm") for loop in loops)
+
+
+def test_columns_that_share_a_register_are_put_into_it_by_a_mask() -> None:
+    loops = multiply_add_loops(listing_of("outputs24", "x86-64-v4"))
+    assert loops and all(loop.count(r"vblendmp|vmovap.*{%k") for loop in loops)
+    assert not any(loop.count("vshuf|vperm|vinsert") for loop in loops)

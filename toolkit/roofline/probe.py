@@ -14,9 +14,10 @@ import numpy as np
 
 from ... import __version__
 from ...compiler.bundle import SCHEMA, Bundle, KernelInfo, Manifest, TargetInfo, TensorInfo, sha256
-from ...compiler.emit import Coord, Emitter, Value, kernel_function
+from ...compiler.emit import Coord, Emitter, Value
 from ...compiler.kernel import Argument, Block, Kernel, Schedule
 from ...compiler.kernel import Place as Loops
+from ...compiler.kernel_function import kernel_function
 from ...compiler.lowered import Binding, Lowered
 from ...compiler.objects import assemble
 from ...compiler.plan import Place, Plan, Step
