@@ -157,8 +157,10 @@ def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
 
 
 def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
-    """Whether the anchor can read an operand where it lies."""
+    """Whether the anchor can read an operand where it lies, and should."""
     if stage.anchor in ("contraction", "dot"):
+        if operand is stage.operands[1] and _read_across(stage, place, operand):
+            return False
         return isinstance(operand.expr, Load) or (
             operand is stage.operands[1] and not windows_overlap(stage, operand)
         )
@@ -169,6 +171,13 @@ def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
             and _leaves_pads_out(stage, place, operand)
         )
     return True
+
+
+def _read_across(stage: Stage, place: Place, operand: Operand) -> bool:
+    """Whether vectors of an operand would be put together from single elements, for block after block of columns: the keys of an attention."""
+    columns = prod(axis.extent for axis in stage.axes if not depends(operand, axis.id))
+    apart = not place.packed and stride(operand, place.lane) != 1 < axis_of(stage, place.lane).extent
+    return apart and columns > 2 * place.block.mr
 
 
 def _leaves_pads_out(stage: Stage, place: Place, operand: Operand) -> bool:

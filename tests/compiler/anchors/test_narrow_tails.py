@@ -21,7 +21,7 @@ def check(net: Net, output: str, target: str) -> None:
 
 @pytest.mark.parametrize("target", ["x86-64-v3", "host"])
 @pytest.mark.parametrize("width", [1, 2, 7, 15])
-@pytest.mark.parametrize("outputs", [9, 11, 12, 17, 20, 24, 25, 33, 40, 72])
+@pytest.mark.parametrize("outputs", [3, 5, 8, 9, 11, 12, 17, 20, 24, 25, 33, 40, 72])
 def test_every_width_of_the_last_vector(outputs: int, width: int, target: str) -> None:
     """Between other convolutions, so that channels lie side by side and are the lanes."""
     net = Net()
