@@ -22,7 +22,8 @@ from ..target import Machine
 from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all
 
 TOGETHER = 4
-"""Steps whose elements of a are loaded together: a vector of them for each column, where multiply-adds read a lane."""
+"""Steps whose elements of a are loaded together, a vector of them for each column, where multiply-adds read a lane. Elsewhere steps are kept apart:
+LLVM would broadcast the elements of several first, and spill them."""
 
 NEAR = 4
 """Elements between columns up to which their next elements are loaded as one window."""
@@ -206,6 +207,7 @@ class _Micro:
         dtype = self.stage.operands[0].expr.dtype
         held = [self._held(lanes) for _, lanes in layout.parts]
         whole = e.target.machine.lanes
+        together = TOGETHER if e.target.machine.a_form == "lane" else 1
         widths = held[: layout.own] * len(places) + [whole] * (layout.count - layout.own * len(places))
         nothing = [None] * layout.count
         if not axes:
@@ -231,8 +233,8 @@ class _Micro:
             step = self.place.block.unroll if depth == 0 or axis.extent > STRAIGHT else axis.extent
 
             def run(i: Coord, carried: Sequence[Value | None], steps: int) -> list[Value]:
-                for at in range(0, steps, TOGETHER):
-                    k_first, count = i + at, range(min(TOGETHER, steps - at))
+                for at in range(0, steps, together):
+                    k_first, count = i + at, range(min(together, steps - at))
                     points = [p.at(axis.id, k_first) for p in here]
                     if at or carried is nothing:
                         e.load_barrier()

@@ -95,8 +95,9 @@ NETS: Mapping[str, Callable[[], onnx.ModelProto]] = {
 NARROW: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "outputs8": lambda: inner_conv_net(24, 8, 1, 56),
     "outputs24": lambda: inner_conv_net(16, 24, 1, 56),
+    "inputs8": lambda: inner_conv_net(8, 32, 1, 128),
 }
-"""Those whose channels leave a vector of 16 lanes half empty."""
+"""Those with few channels: some leave a vector of 16 lanes half empty."""
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from .assembly import instructions_of, multiply_add_loops
 from .kernels import listing_of
-from .nets import NETS
+from .nets import NARROW, NETS
 
 AARCH64 = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1")
 X86_FMA = ("x86-64-v3", "x86-64-v4")
@@ -58,6 +58,11 @@ def test_the_baseline_multiplies_and_adds_without_a_call(net: str) -> None:
 def test_no_vector_is_spilled_in_an_inner_loop(net: str, target: str) -> None:
     for loop in multiply_add_loops(listing_of(net, target)):
         assert not loop.spills, f"{loop.label}: {len(loop.spills)} of {len(loop.instructions)}, {loop.spills}"
+
+
+@pytest.mark.parametrize("net", NARROW)
+def test_no_vector_is_spilled_where_channels_are_few(net: str) -> None:
+    assert not any(loop.spills for loop in multiply_add_loops(listing_of(net, "x86-64-v4")))
 
 
 @pytest.mark.parametrize("target", (*AARCH64, *X86_FMA))
