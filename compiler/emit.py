@@ -205,11 +205,11 @@ class Emitter:
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
 
     def first_and_second_half(self, a: Value, b: Value) -> Value:
-        """The first half of `a` and the second of `b`, without moving anything within a register."""
+        """The first half of `a` and the second of `b`."""
         lanes = lanes_of(a)
         if lanes != 16:
             return self.shuffled(a, b, [*range(lanes // 2), *range(3 * lanes // 2, 2 * lanes)])
-        # by a mask that LLVM does not know: of one that it knows it makes a shuffle, which fewer pipes do
+        # AVX-512: by a mask that LLVM does not know, for of one that it knows it makes a shuffle, which fewer pipes do
         with self.builder.goto_entry_block():
             bits = self.hidden(ir.Constant(ir.IntType(16), 0xFF00))
         mask = self.builder.bitcast(bits, ir.VectorType(ir.IntType(1), 16))

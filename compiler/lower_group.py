@@ -39,6 +39,9 @@ from .target import Machine, Target
 
 Parallel = Literal["rows", "lanes"]
 
+MANY_BLOCKS = 4
+"""Blocks of columns from which on it pays to copy what they read element by element."""
+
 UNEVEN = 1.1
 """Times the rows of its share that a thread may have before the blocks of a window are made lower."""
 
@@ -57,7 +60,7 @@ def lower_group(
         return lower_rows(group, layouts, types, constants, target, threads, choose)
     chain = _Stages(group, layouts, constants, target.machine, choose)
     stage, place = chain.root(threads)
-    alone = len(group.stages) == 1 and all(_reads_in_place(stage, place, o) for o in stage.operands)
+    alone = len(group.stages) == 1 and all(chain.reads_in_place(stage, place, o) for o in stage.operands)
     tile, parallel, units = _cut(stage, place, target.machine, threads, alone, bool(group.inner))
     chain.lower(stage, place, chain.inner(group.root), tile, is_root=True)
     stages, places = [list(each) for each in zip(*chain.done, strict=True)]
@@ -82,6 +85,7 @@ class _Stages:
         self._made_inside = {
             name: dense(type_.shape, (0, *range(2, len(type_.shape)), 1)) for name, type_ in group.inner
         }
+        self._copied: Operand | None = None
         self.done: list[tuple[Stage, Place]] = []
         self.locals: list[Local] = []
 
@@ -103,7 +107,14 @@ class _Stages:
         if kept and classify(flat) == "contraction":
             (row,) = self._group.root.operands[0].map[2].axes
         stage, place = schedule_stage(flat, self._choose, self._constants, row, kept)
+        if _read_across(stage, place, threads):
+            self._copied = stage.operands[1]
+            place = replace(place, outer=(*(axis.id for axis in _batches(stage)), *place.outer))
         return stage, _even(stage, place, threads)
+
+    def reads_in_place(self, stage: Stage, place: Place, operand: Operand) -> bool:
+        """Whether the anchor reads an operand where it lies."""
+        return operand is not self._copied and _reads_in_place(stage, place, operand)
 
     def lower(self, stage: Stage, place: Place, inner: Inner, tile: int, is_root: bool) -> None:
         """`stage`, of which a tile has so many rows, and before it what makes the rows that it reads."""
@@ -111,7 +122,7 @@ class _Stages:
             values = {load.buffer for load in loads(operand.expr)} & self._made_inside.keys()
             if values:
                 reader = self._band(next(iter(values)), inner.logical.operands[number], place, tile, is_root)
-            elif not _reads_in_place(stage, place, operand):
+            elif not self.reads_in_place(stage, place, operand):
                 reader = self._panel(operand, stage, place, tile, is_root)
             else:
                 continue
@@ -152,15 +163,13 @@ def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
     """`place` with its reduce axes in the order in which the operand now lies in memory."""
     if stage.anchor not in ("contraction", "dot"):
         return place
-    col = None if stage.anchor == "dot" else place.col
+    col = None if stage.anchor == "dot" else place.col  # the taps of a dot may lie next to each other
     return replace(place, k_order=tuple(axis.id for axis in reduce_order(stage, col, machine)))
 
 
 def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
-    """Whether the anchor can read an operand where it lies, and should."""
+    """Whether the anchor can read an operand where it lies."""
     if stage.anchor in ("contraction", "dot"):
-        if operand is stage.operands[1] and _read_across(stage, place, operand):
-            return False
         return isinstance(operand.expr, Load) or (
             operand is stage.operands[1] and not windows_overlap(stage, operand)
         )
@@ -173,11 +182,23 @@ def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
     return True
 
 
-def _read_across(stage: Stage, place: Place, operand: Operand) -> bool:
-    """Whether vectors of an operand would be put together from single elements, for block after block of columns: the keys of an attention."""
-    columns = prod(axis.extent for axis in stage.axes if not depends(operand, axis.id))
-    apart = not place.packed and stride(operand, place.lane) != 1 < axis_of(stage, place.lane).extent
-    return apart and columns > 2 * place.block.mr
+def _read_across(stage: Stage, place: Place, threads: int) -> bool:
+    """Whether vectors of operand 1 would be put together from single elements for many blocks of columns: the keys of an attention.
+
+    A copy, which each thread makes of what its columns read, then pays.
+    """
+    if stage.anchor != "contraction" or place.packed:
+        return False
+    keys = stage.operands[1]
+    contiguous = stride(keys, place.lane) == 1 or axis_of(stage, place.lane).extent == 1
+    columns = prod(axis.extent for axis in stage.axes if not depends(keys, axis.id))
+    batches = prod(axis.extent for axis in _batches(stage))
+    return not contiguous and columns * min(1, batches / threads) > MANY_BLOCKS * place.block.mr
+
+
+def _batches(stage: Stage) -> list[Axis]:
+    """Axes along which both operands of a product vary: the heads of an attention."""
+    return [axis for axis in stage.axes if all(depends(operand, axis.id) for operand in stage.operands)]
 
 
 def _leaves_pads_out(stage: Stage, place: Place, operand: Operand) -> bool:

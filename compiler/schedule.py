@@ -191,7 +191,7 @@ def _contraction(stage: Stage, choose: Choose, packed: bool, forced: int | None)
     outer = tuple(axis.id for axis in others if axis is not row)
     if choice.dot:
         stage = replace(stage, anchor="dot")
-        order = reduce_order(stage, None, choose.machine)
+        order = reduce_order(stage, None, choose.machine)  # its taps may lie next to each other
         outer = tuple(number for number in outer if depends(a, number))
     return stage, Place(
         outer,

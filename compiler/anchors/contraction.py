@@ -136,7 +136,7 @@ class _Micro:
                 self._store(at, sums[r * len(parts) + v])
 
     def _held(self, lanes: int) -> int:
-        """Lanes of the registers that hold sums of so many: as the widest of the block, for which an element of a is broadcast once."""
+        """Lanes of the registers that hold sums of so many: a power of two that holds the widest of the block, for which an element of a is broadcast once."""
         machine = self.low.emitter.target.machine
         if lanes == 1 or machine.a_form != "broadcast":
             return lanes

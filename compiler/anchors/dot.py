@@ -2,7 +2,7 @@
 
     out[row, col, n] = init[n] + sum over k of a[row, col, k] * b[n, k]
 
-Each column of a block has one vector of partial sums. At the end the vectors of neighbouring columns are added up together, which leaves one vector
+Lanes go on from the channels of one tap to those of the next where these follow each other in memory. Each column of a block has one vector of partial sums. At the end the vectors of neighbouring columns are added up together, which leaves one vector
 with a lane per column, and the epilogue runs on that.
 """
 
@@ -99,8 +99,10 @@ def _sums(low: Lowering, stage: Stage, place: Place, columns: list[Point]) -> li
     lanes = e.target.machine.lanes
     a, b = (operand.inlined() for operand in stage.operands)
     assert isinstance(b, Load)
-    outer, run = _runs(stage, place)
+    outer, run = runs_of(stage, place)
+    # the last axis of a run counts through all of it, from where the others are 0
     inner, along = run[-1].id, prod(axis.extent for axis in run)
+    starts = [Point({**p.coords, **{axis.id: Coord.at(0) for axis in run}}) for p in columns]
     depth = prod(axis_of(stage, number).extent for number in place.k_order)
     row = coordinate(e, packed_batch(stage, place), columns[0]) + columns[0].coords[place.lane]
 
@@ -124,12 +126,10 @@ def _sums(low: Lowering, stage: Stage, place: Place, columns: list[Point]) -> li
             sums = step(points, k, Coord.at(whole + offset), width, sums)
         return list(sums)
 
-    # the last axis of a run counts through all of it
-    starts = [Point({**p.coords, **{axis.id: Coord.at(0) for axis in run}}) for p in columns]
     return level(0, starts, Coord.at(0), [e.constant(0, a.dtype, lanes)] * len(columns))
 
 
-def _runs(stage: Stage, place: Place) -> tuple[list[Axis], list[Axis]]:
+def runs_of(stage: Stage, place: Place) -> tuple[list[Axis], list[Axis]]:
     """Reduce axes to loop over, and those, outermost first, along which one element follows the other: channels, and the columns of a window around them."""
     outer = [axis_of(stage, number) for number in place.k_order]
     a, run = stage.operands[0].inlined(), [outer.pop()]

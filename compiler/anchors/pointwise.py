@@ -10,12 +10,15 @@ from collections.abc import Callable
 from math import prod
 
 from ..emit import Coord, Value
-from ..expr import Expr
+from ..expr import Expr, loads
 from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, split_points
 from ..stage import Stage
 from .region import Region, axis_of, free_axes, pieces, store_all
+
+LINE_ELEMENTS = 16
+"""float32 elements of a cache line."""
 
 
 def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
@@ -23,11 +26,23 @@ def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) ->
     lane, row = axis_of(stage, place.lane), axis_of(stage, place.row)
     values = tuple(store.value for store in stage.stores)
 
+    lanes = low.emitter.target.machine.lanes
+    inner, within, step = free_axes(stage, place), list[Axis](), lanes * place.block.nv
+    if place.local and _turns(values, lane, inner):
+        inner, within, step = within, inner, max(lanes, LINE_ELEMENTS)
+
+    def store(point: Point, first: Coord, width: int) -> None:
+        def vectors(at: Point) -> None:
+            for offset, count in pieces(width, lanes):
+                store_all(low, stage, at.at(lane.id, first + offset).over(lane.id, count), None)
+
+        _loops(low, values, within, point, vectors)
+
     def spans(point: Point) -> None:
         for start, end in _segments(values, lane):
-            _span(low, stage, place, region if row.id == lane.id else None, point, start, end)
+            cut = region if row.id == lane.id else None
+            _span(low, place, cut, (start, end, step), lambda first, width: store(point, first, width))
 
-    inner = free_axes(stage, place)
     if place.walked:
         axes = [axis_of(stage, number) for number in place.walked]
         return _walk(low, values, axes, region, lambda point: _loops(low, values, inner, point, spans))
@@ -36,13 +51,19 @@ def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) ->
     e = low.emitter
     for start, end in _segments(values, row):
 
-        def step(y: Coord, _: list[Value]) -> list[Value]:
+        def each(y: Coord, _: list[Value]) -> list[Value]:
             _loops(low, values, inner, region.point.at(row.id, y), spans)
             return []
 
         e.loop(
-            e.maximum(region.row_lo, start), e.minimum(region.row_hi, end), 1, step, bounds=(start, end - 1)
+            e.maximum(region.row_lo, start), e.minimum(region.row_hi, end), 1, each, bounds=(start, end - 1)
         )
+
+
+def _turns(values: tuple[Expr, ...], lane: Axis, axes: list[Axis]) -> bool:
+    """Whether what is read lies along one of `axes` instead of the lanes: a block of lanes then uses what it reads of a cache line before it goes."""
+    steps = [load.map[0].coefficient for load in loads(*values)]
+    return any(step(lane.id) not in (0, 1) and any(step(axis.id) == 1 for axis in axes) for step in steps)
 
 
 def _walk(
@@ -97,16 +118,11 @@ def _loops(
 
 
 def _span(
-    low: Lowering, stage: Stage, place: Place, region: Region | None, point: Point, start: int, end: int
-) -> None:
-    """Lanes ``[start, end)``, cut to the region's rows where these are the lanes: whole vectors, then what is left."""
+    low: Lowering, place: Place, region: Region | None, lanes: tuple[int, int, int], vectors: Callable[[Coord, int], None]
+) -> None:  # fmt: skip
+    """`lanes` from, to and in steps of so many, cut to the region's rows where these are the lanes: whole steps, then what is left."""
     e = low.emitter
-    lanes = e.target.machine.lanes
-    step = lanes * place.block.nv
-
-    def vectors(first: Coord, width: int) -> None:
-        for offset, count in pieces(width, lanes):
-            store_all(low, stage, point.at(place.lane, first + offset).over(place.lane, count), None)
+    start, end, step = lanes
 
     def whole(first: Coord, _: list[Value]) -> list[Value]:
         vectors(first, step)

@@ -9,9 +9,11 @@ void flush_denormals(void) {
     __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
     __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | 1 << 24));
 }
-#else
+#elif defined(__x86_64__)
 #include <xmmintrin.h>
 
 /* MXCSR.FTZ and DAZ: Intel SDM, volume 1, section 10.2.3 */
 void flush_denormals(void) { _mm_setcsr(_mm_getcsr() | 0x8040); }
+#else
+#error "no way is known to flush denormals on this architecture"
 #endif

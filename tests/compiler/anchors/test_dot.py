@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 
 import fusekit
+from fusekit.compiler.anchors.dot import runs_of
 from fusekit.compiler.compile import Options, assemble_bundle, lower_graph
 from fusekit.compiler.interpret_graph import run_graph
 
@@ -63,3 +66,34 @@ def test_lanes_run_along_outputs_where_these_fill_half_a_vector(target: str, out
     net = Net()
     graph = net.graph(net.conv(net.unary("Relu", net.conv(net.input(1, 8, 9, 9), 16)), outputs))
     assert lower_graph(graph, Options(target=target)).lowered[-1].kernel.root.anchor == "contraction"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dilation", "runs"), [(3, 1, [3, 24]), (3, 2, [3, 3, 8]), (1, 1, [8]), (5, 1, [5, 40])]
+)
+def test_lanes_go_on_through_taps_that_follow_each_other(kernel: int, dilation: int, runs: list[int]) -> None:
+    net = Net()
+    x = net.unary("Relu", net.conv(net.input(1, 4, 24, 24), 8))
+    pads = (dilation * (kernel // 2),) * 4
+    weights = net.constant(1, 8, kernel, kernel)
+    y = net.node(
+        "Conv",
+        (1, 1, 24, 24),
+        x,
+        weights,
+        net.constant(1),
+        strides=(1, 1),
+        dilations=(dilation,) * 2,
+        pads=pads,
+        group=1,
+    )
+    graph, feeds = net.graph(net.unary("Sigmoid", y)), net.feeds()
+    options = Options(target="x86-64-v3", bands=False)
+    stages = lower_graph(graph, options)
+    kernel_ = stages.lowered[-1].kernel
+    assert kernel_.root.anchor == "dot"
+    loops, run = runs_of(kernel_.root, kernel_.schedule.places[-1])
+    assert [*(axis.extent for axis in loops), prod(axis.extent for axis in run)] == runs
+    (want,) = run_graph(graph, feeds).values()
+    (got,) = fusekit.load(assemble_bundle(stages, options, "")).run(feeds).values()
+    assert np.allclose(got, want, rtol=1e-5, atol=1e-6)
