@@ -79,6 +79,7 @@ class Emitter:
         self.module = module
         self.function = function
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self._second_half: Value | None = None
 
     # -- types and constants
 
@@ -210,10 +211,11 @@ class Emitter:
         if lanes != 16:
             return self.shuffled(a, b, [*range(lanes // 2), *range(3 * lanes // 2, 2 * lanes)])
         # AVX-512: by a mask that LLVM does not know, for of one that it knows it makes a shuffle, which fewer pipes do
-        with self.builder.goto_entry_block():
-            bits = self.hidden(ir.Constant(ir.IntType(16), 0xFF00))
-        mask = self.builder.bitcast(bits, ir.VectorType(ir.IntType(1), 16))
-        return self.builder.select(mask, b, a)
+        if self._second_half is None:  # one for all: there are few registers for masks
+            with self.builder.goto_entry_block():
+                bits = self.hidden(ir.Constant(ir.IntType(16), 0xFF00))
+                self._second_half = self.builder.bitcast(bits, ir.VectorType(ir.IntType(1), 16))
+        return self.builder.select(self._second_half, b, a)
 
     def hidden(self, value: Value) -> Value:
         """The same vector or integer, of which LLVM does not know what it is made of."""

@@ -71,7 +71,7 @@ def code_version() -> str:
 def _in_workers(folder: Path, kernels: Sequence[Kernel], workers: int) -> None:
     # dealt out from the longest on, so that no worker gets most of the work
     kernels = sorted(kernels, key=lambda kernel: len(str(kernel)), reverse=True)
-    command = [sys.executable, "-m", "fusekit.compiler.kernel_cache"]
+    command = [sys.executable, "-P", "-m", "fusekit.compiler.kernel_cache"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=env)

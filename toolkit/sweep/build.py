@@ -97,7 +97,7 @@ def _cached(recipe: Recipe) -> Build | None:
 def _compile_elsewhere(recipe: Recipe) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
-        [sys.executable, "-m", f"{__package__}.build"],
+        [sys.executable, "-P", "-m", f"{__package__}.build"],
         input=pickle.dumps(recipe),
         capture_output=True,
         env=env,
