@@ -26,6 +26,12 @@ WIDEST = 14
 COSTLY_EPILOGUE = 12
 """Primitives per element above which an epilogue runs row by row."""
 
+PAIRED, PAIRED_IN_HALVES = 0.5, 0.75
+"""Of a vector, the time that a column takes which shares one with another: joining their elements costs nothing but where the units are half as wide."""
+
+HALF = 1.05
+"""Times the counted cycles that blocks of half registers take: they are twice as many instructions."""
+
 LINE_BYTES, CROWDED_BYTES = 64, 1024
 """Of a cache line; and between columns from which on a window's lines crowd into few sets."""
 
@@ -45,9 +51,9 @@ def analytic_choice(signature: Signature, machine: Machine) -> Choice:
 
 def block_choice(signature: Signature, machine: Machine) -> Choice:
     """A contraction with lanes along its outputs."""
-    mr, nv = ranked_blocks(signature, machine)[0]
+    mr, nv, half = ranked_blocks(signature, machine)[0]
     unroll = 8 if machine.a_form == "lane" else 4
-    return Choice(mr, nv, unroll, row_epilogue=signature.epilogue > COSTLY_EPILOGUE)
+    return Choice(mr, nv, unroll, row_epilogue=signature.epilogue > COSTLY_EPILOGUE, half=half)
 
 
 def dot_choice(machine: Machine) -> Choice:
@@ -70,28 +76,30 @@ def _is_dot(signature: Signature, machine: Machine) -> bool:
     return along < across
 
 
-def ranked_blocks(signature: Signature, machine: Machine) -> list[tuple[int, int]]:
-    """Register blocks (columns, vectors) of a contraction, those with the least predicted time first, of equals the larger."""
+def ranked_blocks(signature: Signature, machine: Machine) -> list[tuple[int, int, bool]]:
+    """Register blocks (columns, vectors, whether these are halves) of a contraction, those with the least predicted time first, of equals the larger."""
     blocks = [
-        (mr, nv)
+        (mr, nv, half)
+        for half in (False, True)[: 1 + machine.halves]
         for nv in range(1, MOST_VECTORS + 1)
         for mr in range(1, (WIDEST if nv == 1 or machine.a_form == "lane" else WIDEST - 2) + 1)
         if block_registers(mr, nv, machine) <= machine.registers
     ]
-    return sorted(blocks, key=lambda b: (block_cycles(b[0], b[1], signature, machine), -b[0] * b[1], b[1]))
+    return sorted(blocks, key=lambda b: (block_cycles(b, signature, machine), b[2], -b[0] * b[1], b[1]))
 
 
-def block_cycles(mr: int, nv: int, signature: Signature, machine: Machine) -> float:
+def block_cycles(block: tuple[int, int, bool], signature: Signature, machine: Machine) -> float:
     """Predicted cycles of a step of a contraction's reduction, for all columns and lanes.
 
     A step of a block multiplies mr * nv vectors, loads nv of them and mr scalars (a quarter as vectors where a multiply-add reads a lane);
     it takes the longest of the pipes' times and of the latency of dependent multiply-adds.
     """
-    total = 0.0
+    mr, nv, half = block
+    total, machine = 0.0, machine.halved() if half else machine
     for rows, count in _sizes(max(1, signature.columns), mr):
         for vectors, blocks in _vectors(signature.lanes, nv, machine):
             total += count * blocks * _step_cycles(rows, vectors, machine)
-    return total
+    return total * HALF if half else total
 
 
 def _sizes(extent: int, size: int) -> list[tuple[int, int]]:
@@ -100,10 +108,11 @@ def _sizes(extent: int, size: int) -> list[tuple[int, int]]:
 
 
 def _vectors(width: int, nv: int, machine: Machine) -> list[tuple[float, int]]:
-    """(vectors, blocks) of lanes; half a vector where two columns share the last one."""
+    """(vectors, blocks) of lanes; `paired` of a vector where two columns share the last one."""
     whole, rest = divmod(width, nv * machine.lanes)
     full, tail = divmod(rest, machine.lanes)
-    last = 0.5 if full and tail and pairs_tails(tail, machine) else ceil(tail / machine.lanes)
+    paired = PAIRED_IN_HALVES if machine.halves else PAIRED
+    last = paired if full and tail and pairs_tails(tail, machine) else ceil(tail / machine.lanes)
     return [(nv, whole), (full + last, 1 if rest else 0)]
 
 

@@ -44,7 +44,8 @@ def _blocks(choice: Choice, signature: Signature, machine: Machine) -> list[Choi
     if signature.tunable == "winograd":
         return []
     if signature.tunable == "contraction" and not choice.dot:
-        return [replace(choice, mr=mr, nv=nv) for mr, nv in _promising_blocks(signature, machine)]
+        blocks = _promising_blocks(signature, machine)
+        return [replace(choice, mr=mr, nv=nv, half=half) for mr, nv, half in blocks]
     vectors = min(MOST_VECTORS, ceil(signature.lanes / machine.lanes))
     if signature.tunable == "pointwise":
         vectors = min(vectors, MOST_WORK // max(1, signature.epilogue))
@@ -58,13 +59,14 @@ def _blocks(choice: Choice, signature: Signature, machine: Machine) -> list[Choi
     ]
 
 
-def _promising_blocks(signature: Signature, machine: Machine) -> list[tuple[int, int]]:
+def _promising_blocks(signature: Signature, machine: Machine) -> list[tuple[int, int, bool]]:
     """Register blocks that are predicted to do well and whose code differs."""
-    columns, vectors = max(1, signature.columns), ceil(signature.lanes / machine.lanes)
+    columns = max(1, signature.columns)
     cycles = {
-        (mr, nv): block_cycles(mr, nv, signature, machine)
-        for mr, nv in ranked_blocks(signature, machine)
-        if balanced(columns, mr)[2] == mr and nv <= vectors
+        (mr, nv, half): block_cycles((mr, nv, half), signature, machine)
+        for mr, nv, half in ranked_blocks(signature, machine)
+        if balanced(columns, mr)[2] == mr
+        and nv <= ceil(signature.lanes / (machine.halved() if half else machine).lanes)
     }
     return [block for block in cycles if cycles[block] <= NEAR_BEST * min(cycles.values())][:MOST_BLOCKS]
 

@@ -114,10 +114,13 @@ class Choice:
     """A 3x3 convolution by Winograd's F(4x4, 3x3)."""
     rows: int = 1
     """Rows of a window's register block, each of `mr` columns."""
+    half: bool = False
+    """Whether the vectors of a contraction's block are half a register long."""
 
     def __str__(self) -> str:
         text = (
             f"{self.mr}x{self.nv}"
+            + " halves" * self.half
             + f" in {self.rows} rows" * (self.rows > 1)
             + f" unroll {self.unroll}" * (self.unroll != 4)
         )
@@ -169,7 +172,9 @@ def _contraction_obstacle(choice: Choice, signature: Signature, machine: Machine
         return f"it has {signature.rows} rows to cut into tiles"
     if choice.dot and not may_be_dot(signature):
         return "lanes run only along a reduction over adjacent float32 elements, for columns, with constant weights"
-    if choice.dot and (choice.nv > 1 or choice.row_epilogue):
+    if choice.half and not machine.halves:
+        return "only where the units are half as wide as a register are vectors half a register long"
+    if choice.dot and (choice.nv > 1 or choice.half or choice.row_epilogue):
         return "the block of a dot is one vector wide and its epilogue runs on the registers"
     needs = choice.mr + 2 if choice.dot else block_registers(choice.mr, choice.nv, machine)
     return "" if needs <= machine.registers else f"the block needs {needs} registers of {machine.registers}"

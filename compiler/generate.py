@@ -126,7 +126,7 @@ class _Nest:
         return value if factor == 1 else self.e.builder.mul(value, self.e.i64(factor))
 
     def _lane_blocks(self, stage: Stage, place: Place) -> int:
-        width = place.block.nv * self.kernel.target.machine.lanes
+        width = place.block.width(self.kernel.target.machine)
         return -(-axis_of(stage, place.lane).extent // width)
 
     def _row_count(self, stage: Stage, place: Place) -> int:

@@ -68,7 +68,7 @@ def _unpacked(kernel: Kernel, arguments: Mapping[str, Array]) -> dict[str, Array
             weight = stage.operands[1].inlined()
             assert isinstance(weight, Load)
             packed = arguments[weight.buffer]
-            order = pack(stage, place, kernel.target.machine.lanes, np.arange(packed.size))
+            order = pack(stage, place, kernel.target.machine, np.arange(packed.size))
             plain = np.empty_like(packed)
             plain[order] = packed[: order.size]
             found[weight.buffer] = plain
@@ -130,7 +130,7 @@ def _units(kernel: Kernel) -> Iterator[tuple[_Rows, range | None]]:
     if schedule.parallel == "lanes":
         assert not place.outer, "lanes are shared out within one image"
         lane = axis_of(root, place.lane)
-        width = schedule.tile * place.block.nv * kernel.target.machine.lanes
+        width = schedule.tile * place.block.width(kernel.target.machine)
         for unit in range(schedule.units):
             lanes = range(unit * width, min((unit + 1) * width, lane.extent))
             yield _Rows(0, row.extent, {}), lanes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from .graph import item_bytes
 from .index import Axis, Index
 from .stage import Stage
-from .target import Target
+from .target import Machine, Target
 
 if TYPE_CHECKING:
     from .choice import Signature
@@ -75,9 +75,19 @@ class Block:
     nv: int
     unroll: int = 4
     rows: int = 1
+    half: bool = False
+    """Whether its vectors are half a register long."""
 
     def __str__(self) -> str:
-        return f"{self.mr}x{self.nv}" + f" in {self.rows} rows" * (self.rows > 1)
+        return f"{self.mr}x{self.nv}" + " halves" * self.half + f" in {self.rows} rows" * (self.rows > 1)
+
+    def machine(self, whole: Machine) -> Machine:
+        """The machine as the block sees it."""
+        return whole.halved() if self.half else whole
+
+    def width(self, machine: Machine) -> int:
+        """Elements along the lanes."""
+        return self.nv * self.machine(machine).lanes
 
 
 @dataclass(frozen=True)

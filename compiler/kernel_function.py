@@ -34,7 +34,7 @@ def kernel_function(
     inner = ir.Function(module, body_type, name + ".body")
     inner.linkage = "internal"
     for function in (outer, inner):
-        tuning = [f'"target-cpu"="{target.cpu}"', f'"tune-cpu"="{target.tune}"']
+        tuning = [f'"target-cpu"="{target.instructions}"', f'"tune-cpu"="{target.tune}"']
         function.attributes = _Attributes(["nounwind", '"no-builtins"', *tuning])
     for argument in inner.args[: buffers + 1]:
         argument.add_attribute("noalias")

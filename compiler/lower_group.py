@@ -228,7 +228,7 @@ def _cut(
 ) -> tuple[int, Parallel, int]:
     """(rows or lane blocks per unit, what the threads share out, units)."""
     outer = prod(axis_of(stage, number).extent for number in place.outer)
-    width = place.block.nv * machine.lanes
+    width = place.block.width(machine)
     lane_blocks = ceil(axis_of(stage, place.lane).extent / width)
     extent = axis_of(stage, place.row).extent
     rows = balanced(extent, place.block.mr)[0] if place.row == place.col else extent

@@ -58,7 +58,7 @@ def lower_rows(
     )
     earlier = [replace(place, local=stage.stores[0].buffer) for stage, place in scheduled[:-1]]
     places = (*earlier, scheduled[-1][1])
-    vector = places[-1].block.nv * machine.lanes if places[-1].row == places[-1].lane else 1
+    vector = places[-1].block.width(machine) if places[-1].row == places[-1].lane else 1
     row_bytes = size * sum(panel.row_size * item_bytes(panel.dtype) for panel in panels.values())
     streamed = sum(
         4 * types[load.buffer].size

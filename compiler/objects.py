@@ -23,7 +23,7 @@ def _machine(target: Target) -> Any:
     """A target machine for one module: LLVM's remembers sections of modules that it has seen, by address."""
     _initialise()
     return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, opt=3, reloc="pic", codemodel="small"
+        cpu=target.instructions, opt=3, reloc="pic", codemodel="small"
     )
 
 

@@ -15,9 +15,10 @@ from .expr import Load
 from .index import Axis, Index
 from .kernel import Place
 from .stage import Stage
+from .target import Machine
 
 
-def pack(stage: Stage, place: Place, lanes: int, constant: np.ndarray) -> np.ndarray:
+def pack(stage: Stage, place: Place, machine: Machine, constant: np.ndarray) -> np.ndarray:
     """`constant` (flat) as operand 1 of `stage` is read under `place`: a flat array."""
     operand = stage.operands[1].inlined()
     assert isinstance(operand, Load)
@@ -31,7 +32,7 @@ def pack(stage: Stage, place: Place, lanes: int, constant: np.ndarray) -> np.nda
         return _read(constant, address, [*batch, lane, *order]).ravel()
     full = _read(constant, address, [*batch, *order, lane])
     full = full.reshape(prod(a.extent for a in batch), prod(a.extent for a in order), lane.extent)
-    width = place.block.nv * lanes
+    width = place.block.width(machine)
     blocks = [full[:, :, at : at + width].reshape(len(full), -1) for at in range(0, lane.extent, width)]
     return np.concatenate(blocks, axis=1).ravel()
 

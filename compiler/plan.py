@@ -97,9 +97,7 @@ class _Weights:
         if binding.packed_for is not None:
             number = binding.packed_for
             kernel = item.kernel
-            data = pack(
-                kernel.stages[number], kernel.schedule.places[number], kernel.target.machine.lanes, data
-            )
+            data = pack(kernel.stages[number], kernel.schedule.places[number], kernel.target.machine, data)
         content = np.ascontiguousarray(data).tobytes()
         if content not in self.offsets:
             self.offsets[content] = self.size

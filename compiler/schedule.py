@@ -198,7 +198,7 @@ def _contraction(stage: Stage, choose: Choose, packed: bool, forced: int | None)
         row.id,
         None if col is None else col.id,
         lane.id,
-        Block(choice.mr, choice.nv, choice.unroll),
+        Block(choice.mr, choice.nv, choice.unroll, half=choice.half),
         tuple(axis.id for axis in order),
         packed,
         choice.row_epilogue,

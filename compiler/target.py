@@ -28,7 +28,7 @@ class Machine:
     registers: int
     """Vector registers."""
     fma_pipes: int
-    """Vector multiply-adds started per cycle."""
+    """Vector multiply-adds started per cycle, on whole registers."""
     load_pipes: int
     """Vector or scalar loads per cycle."""
     l1_bytes: int
@@ -36,6 +36,12 @@ class Machine:
     has_fma: bool = True
     a_form: AForm = "broadcast"
     """How a multiply-add reads its scalar operand: a broadcast load, or a lane of a register."""
+    halves: bool = False
+    """Whether the units are half as wide as a register, so that two registers of half the lanes take no longer than a whole one."""
+
+    def halved(self) -> Machine:
+        """The machine as work on half registers sees it."""
+        return replace(self, lanes=self.lanes // 2, fma_pipes=(1 + self.halves) * self.fma_pipes)
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,20 @@ class Target:
     name: str
     arch: Arch
     cpu: str
-    """LLVM's name of the CPU whose instructions may be used."""
+    """LLVM's name of the CPU, or of the level of instructions; what schedule tables are for."""
     tune: str
     """LLVM's name of the CPU whose scheduling model is used."""
     features: tuple[str, ...]
     machine: Machine
+    level: str = ""
+    """LLVM's name of the instructions that may be used, where they are fewer than the CPU has."""
+    family: str = ""
+    """vendor_id and cpu family in /proc/cpuinfo, joined by a dash, of the CPUs that an x86-64 target is for; empty: of all that have its features."""
+
+    @property
+    def instructions(self) -> str:
+        """LLVM's name of the instructions that may be used."""
+        return self.level or self.cpu
 
     @property
     def triple(self) -> str:
@@ -71,6 +86,7 @@ _DOT = ("asimd", "asimddp", "asimdhp", "atomics")
 _SSE = Machine(4, 16, 2, 2, 32 << 10, 256 << 10, has_fma=False)
 _AVX2 = Machine(8, 16, 2, 2, 32 << 10, 512 << 10)
 _AVX512 = Machine(16, 32, 2, 2, 32 << 10, 1024 << 10)
+_ZEN4 = Machine(16, 32, 1, 2, 32 << 10, 1024 << 10, halves=True)
 _A53 = Machine(4, 32, 1, 1, 32 << 10, 512 << 10, a_form="lane")
 _A55 = Machine(4, 32, 2, 1, 32 << 10, 512 << 10, a_form="lane")
 _A72 = Machine(4, 32, 2, 1, 32 << 10, 1024 << 10, a_form="lane")
@@ -81,6 +97,16 @@ _ROWS = (
     Target("x86-64-v2", "x86_64", "x86-64-v2", "x86-64-v2", _V2, _SSE),
     Target("x86-64-v3", "x86_64", "x86-64-v3", "znver3", _V3, _AVX2),
     Target("x86-64-v4", "x86_64", "x86-64-v4", "icelake-server", _V4, _AVX512),
+    Target(
+        "znver4",
+        "x86_64",
+        "znver4",
+        "icelake-server",
+        _V4,
+        _ZEN4,
+        level="x86-64-v4",
+        family="AuthenticAMD-25",
+    ),
     Target("cortex-a53", "aarch64", "cortex-a53", "cortex-a53", _NEON, _A53),
     Target("cortex-a55", "aarch64", "cortex-a55", "cortex-a55", _DOT, _A55),
     Target("cortex-a72", "aarch64", "cortex-a72", "cortex-a72", _NEON, _A72),
@@ -96,7 +122,7 @@ TARGETS: Mapping[str, Target] = {
 
 
 def find_target(name: str) -> Target:
-    """The target called `name`; ``host`` is the widest x86-64 level, or generic aarch64, that this machine runs."""
+    """The target called `name`; ``host`` is the CPU's own or the widest x86-64 level, or generic aarch64, that this machine runs."""
     if name == "host":
         return _host()
     if name not in TARGETS:
@@ -115,13 +141,18 @@ def _host() -> Target:
         raise UserError(
             f"this machine is {machine}: name a target with --target, one of {', '.join(TARGETS)}"
         )
-    have = _cpuinfo_flags()
-    for name in ("x86-64-v4", "x86-64-v3"):
-        if set(TARGETS[name].features) <= have:
-            return TARGETS[name]
+    cpu = _first_cpu()
+    family = f"{cpu.get('vendor_id')}-{cpu.get('cpu family')}"
+    have = set(cpu.get("flags", "").split())
+    for name in ("znver4", "x86-64-v4", "x86-64-v3"):
+        target = TARGETS[name]
+        if set(target.features) <= have and target.family in ("", family):
+            return target
     return TARGETS["x86-64-v2"]
 
 
-def _cpuinfo_flags() -> set[str]:
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
+def _first_cpu() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first CPU."""
+    with open("/proc/cpuinfo", encoding="utf-8") as text:
+        lines = text.read().split("\n\n", 1)[0].splitlines()
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}

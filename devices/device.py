@@ -82,7 +82,7 @@ class Facts:
     kernel: str
     n_cpus: int
     cpu_parts: tuple[str, ...]
-    """The distinct "CPU part" numbers (0xd0b is Cortex-A76) in order; empty on x86-64."""
+    """The distinct "CPU part" numbers (0xd0b is Cortex-A76) in order; on x86-64 vendor and family, as in AuthenticAMD-25."""
     features: tuple[str, ...]
     """CPU features that all cores share, sorted, named as in /proc/cpuinfo."""
     memory_bytes: int | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from .device import Cache, Facts
 from .printable import printable
@@ -66,7 +67,7 @@ def parse_probe(text: str) -> Facts:
         os=printable(release.get("PRETTY_NAME", "").strip('"')),
         kernel=printable(parts.get("kernel", "")),
         n_cpus=len(cpus),
-        cpu_parts=_words(" ".join(cpu.get("CPU part", "") for cpu in cpus)),
+        cpu_parts=_words(" ".join(map(_part, cpus))),
         features=tuple(sorted(set.intersection(*features))) if features else (),
         memory_bytes=_kilobytes(memory.get("MemTotal")),
         governor=printable(parts.get("governor", "")) or None,
@@ -104,6 +105,12 @@ def _key_values(text: str, separator: str) -> dict[str, str]:
 def _cpu_blocks(cpuinfo: str) -> list[dict[str, str]]:
     blocks = (_key_values(block, ":") for block in cpuinfo.split("\n\n"))
     return [block for block in blocks if "processor" in block]
+
+
+def _part(cpu: Mapping[str, str]) -> str:
+    if "cpu family" in cpu:
+        return f"{cpu.get('vendor_id', '')}-{cpu['cpu family']}"
+    return cpu.get("CPU part", "")
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from .avx512.guest import boot
 from .avx512.image import Job
 from .emulated.run_bundles import check_against_reference, run_bundles, variants
 
-TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "cortex-a53", "cortex-a76")
+TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4", "cortex-a53", "cortex-a76")
 LIMIT_S = 3600.0
 
 

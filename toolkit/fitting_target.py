@@ -20,10 +20,10 @@ def fitting_target(facts: Facts) -> str | None:
     """
     running = [target for target in TARGETS.values() if misfit(facts, target) is None]
     cpus = {_CPU_OF_PART[part] for part in facts.cpu_parts if part in _CPU_OF_PART}
-    own = [target.name for target in running if target.name in cpus]
+    own = [target.name for target in running if target.name in cpus or target.family in facts.cpu_parts]
     if own:
         return _board(facts, own[-1]) or own[-1]
-    plain = [target.name for target in running if target.name == target.cpu]
+    plain = [target.name for target in running if target.name == target.cpu and not target.family]
     return plain[-1] if plain else None
 
 

@@ -52,7 +52,7 @@ def _lane_blocks(low: Lowering, stage: Stage, place: Place, region: Region, batc
     e = low.emitter
     others = [axis for axis in free_axes(stage, place) if axis not in batch]
     lane = axis_of(stage, place.lane)
-    width = place.block.nv * e.target.machine.lanes
+    width = place.block.width(e.target.machine)
     whole = lane.extent // width
 
     def lane_block(n: Coord, width: int) -> None:
@@ -122,6 +122,11 @@ class _Micro:
     n: Coord
     width: int
 
+    @property
+    def machine(self) -> Machine:
+        """The machine as the block sees it."""
+        return self.place.block.machine(self.low.emitter.target.machine)
+
     def emit(self, point: Point, first: Coord, mr: int) -> None:
         """`mr` columns from `first` on: run over k, store."""
         layout, col = self._sums(mr), self.place.col
@@ -137,20 +142,18 @@ class _Micro:
 
     def _held(self, lanes: int) -> int:
         """Lanes of the registers that hold sums of so many: a power of two that holds the widest of the block, for which an element of a is broadcast once."""
-        machine = self.low.emitter.target.machine
-        if lanes == 1 or machine.a_form != "broadcast":
+        if lanes == 1 or self.machine.a_form != "broadcast":
             return lanes
-        return min(machine.lanes, 1 << (self.width - 1).bit_length())
+        return min(self.machine.lanes, 1 << (self.width - 1).bit_length())
 
     def _sums(self, columns: int) -> _Sums:
-        machine = self.low.emitter.target.machine
-        parts = pieces(self.width, machine.lanes)
-        paired = columns > 1 and len(parts) > 1 and pairs_tails(parts[-1][1], machine)
+        parts = pieces(self.width, self.machine.lanes)
+        paired = columns > 1 and len(parts) > 1 and pairs_tails(parts[-1][1], self.machine)
         return _Sums(parts, columns, paired)
 
     def _apart(self, sums: _Sums, values: list[Value]) -> list[Value]:
         """The sums by column and part, none wider than its part."""
-        half = self.low.emitter.target.machine.lanes // 2
+        half = self.machine.lanes // 2
         return [
             self._part(values[sums.number(r, v)], r % 2 * half if sums.shared(v) else 0, lanes)
             for r in range(sums.columns)
@@ -161,8 +164,8 @@ class _Micro:
         """The first `lanes` elements in both halves of a whole vector."""
         e = self.low.emitter
         if lanes == 1:
-            return e.splat(vector, e.target.machine.lanes)
-        order = [*range(lanes), *[lanes] * (e.target.machine.lanes // 2 - lanes)]
+            return e.splat(vector, self.machine.lanes)
+        order = [*range(lanes), *[lanes] * (self.machine.lanes // 2 - lanes)]
         return e.shuffled(vector, vector, [*order, *order])
 
     def _part(self, total: Value, first: int, lanes: int) -> Value:
@@ -206,8 +209,8 @@ class _Micro:
         axes = [axis_of(self.stage, number) for number in self.place.k_order]
         dtype = self.stage.operands[0].expr.dtype
         held = [self._held(lanes) for _, lanes in layout.parts]
-        whole = e.target.machine.lanes
-        together = TOGETHER if e.target.machine.a_form == "lane" else 1
+        whole = self.machine.lanes
+        together = TOGETHER if self.machine.a_form == "lane" else 1
         widths = held[: layout.own] * len(places) + [whole] * (layout.count - layout.own * len(places))
         nothing = [None] * layout.count
         if not axes:
@@ -242,7 +245,7 @@ class _Micro:
                 return list(carried)
 
             main, first = axis.extent // step * step, 0
-            if len(axes) == 1 and e.target.machine.a_form == "lane" and main >= FIRST_APART * step:
+            if len(axes) == 1 and self.machine.a_form == "lane" and main >= FIRST_APART * step:
                 first, sums = step, run(Coord.at(0), nothing, step)
             sums = e.loop(first, main, step, lambda i, carried: run(i, carried, step), sums)
             return run(Coord.at(main), sums, axis.extent - main) if main < axis.extent else list(sums)
@@ -297,7 +300,7 @@ class _Micro:
         e = self.low.emitter
         if (
             axis is None
-            or e.target.machine.a_form != "lane"
+            or self.machine.a_form != "lane"
             or not isinstance(a, Load)
             or a.map[0].coefficient(axis) != 1
         ):

@@ -20,9 +20,11 @@ from .guest import HASWELL, boot
 from .image import Job
 
 
-def assert_right(model: Path, folder: Path, levels: Sequence[Level], threads: Sequence[int]) -> None:
+def assert_right(
+    model: Path, folder: Path, levels: Sequence[Level], threads: Sequence[int], target: str = TARGET
+) -> None:
     """Compile, run and compare every variant."""
-    options = [Options(TARGET, level, count) for level in levels for count in threads]
+    options = [Options(target, level, count) for level in levels for count in threads]
     bundles = [compile_model(model, chosen) for chosen in options]
     guest = boot([Job(bundle, seeded_inputs(bundle.manifest)) for bundle in bundles], folder)
     for chosen, bundle, got in zip(options, bundles, guest.outputs, strict=True):
@@ -40,6 +42,11 @@ def test_mini_net_is_right(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_zoo_is_right(net: str, levels: Sequence[Level], tmp_path: Path) -> None:
     assert_right(export(net, tmp_path / "net.onnx"), tmp_path, levels, threads=(2,))
+
+
+def test_vectors_of_half_a_register_are_right(tmp_path: Path) -> None:
+    model = export("face_landmark_like", tmp_path / "net.onnx")
+    assert_right(model, tmp_path, ("full",), threads=(2,), target="znver4")
 
 
 def test_bands_are_bit_identical(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from fusekit.errors import UserError
 from fusekit.toolkit.zoo import ZOO
 from fusekit.toolkit.zoo_model import model_path
 
-TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "cortex-a53", "cortex-a76")
+TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4", "cortex-a53", "cortex-a76")
 """One of every vector width and way to multiply and add."""
 
 

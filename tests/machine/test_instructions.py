@@ -11,7 +11,7 @@ from .kernels import listing_of
 from .nets import NARROW, NETS
 
 AARCH64 = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1")
-X86_FMA = ("x86-64-v3", "x86-64-v4")
+X86_FMA = ("x86-64-v3", "x86-64-v4", "znver4")
 CONTRACTIONS = tuple(net for net in NETS if not net.startswith("depthwise"))
 
 BY_LANE = r"fmla v\d+\.4s, v\d+\.4s, v\d+\.s\["
@@ -38,7 +38,7 @@ def test_contractions_multiply_by_lane(net: str, target: str) -> None:
 @pytest.mark.parametrize("net", NETS)
 def test_x86_fuses_multiply_and_add(net: str, target: str) -> None:
     listing = listing_of(net, target)
-    width = "zmm" if target == "x86-64-v4" else "ymm"
+    width = {"x86-64-v3": "ymm", "x86-64-v4": "zmm", "znver4": "[yz]mm"}[target]
     loops = multiply_add_loops(listing)
     assert loops
     assert all(loop.count("vfmadd") and not loop.count("vmulps") for loop in loops)
@@ -60,9 +60,10 @@ def test_no_vector_is_spilled_in_an_inner_loop(net: str, target: str) -> None:
         assert not loop.spills, f"{loop.label}: {len(loop.spills)} of {len(loop.instructions)}, {loop.spills}"
 
 
+@pytest.mark.parametrize("target", ["x86-64-v4", "znver4"])
 @pytest.mark.parametrize("net", NARROW)
-def test_no_vector_is_spilled_where_channels_are_few(net: str) -> None:
-    assert not any(loop.spills for loop in multiply_add_loops(listing_of(net, "x86-64-v4")))
+def test_no_vector_is_spilled_where_channels_are_few(net: str, target: str) -> None:
+    assert not any(loop.spills for loop in multiply_add_loops(listing_of(net, target)))
 
 
 @pytest.mark.parametrize("target", (*AARCH64, *X86_FMA))
@@ -80,3 +81,8 @@ def test_columns_that_share_a_register_are_put_into_it_by_a_mask() -> None:
     loops = multiply_add_loops(listing_of("outputs24", "x86-64-v4"))
     assert loops and all(loop.count(r"vblendmp|vmovap.*{%k") for loop in loops)
     assert not any(loop.count("vshuf|vperm|vinsert|kmov") for loop in loops)
+
+
+def test_where_units_are_half_as_wide_columns_share_no_register() -> None:
+    loops = multiply_add_loops(listing_of("outputs24", "znver4"))
+    assert loops and not any(loop.count("zmm|vblendmp|{%k") for loop in loops)

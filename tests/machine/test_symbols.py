@@ -42,7 +42,7 @@ def test_model_defines_descriptor_and_kernels(bundle: Bundle) -> None:
     assert others == [], "a global symbol without the model's hash may clash with another model's"
 
 
-@pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3", "x86-64-v4", "cortex-a76"])
+@pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4", "cortex-a76"])
 def test_a_kernel_alone_has_no_undefined_symbol(target: str) -> None:
     kernel = kernel_of("depthwise3x3", target)
     assert undefined_symbols(kernel_objects((kernel,))[kernel.symbol]) == []

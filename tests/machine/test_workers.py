@@ -21,6 +21,6 @@ def test_a_package_of_the_same_name_in_the_current_folder_is_not_theirs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FUSEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(kernel_cache, "WORTH_A_WORKER", 1)
-    monkeypatch.setattr(kernel_cache.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     kernels = [kernel_of(net, "x86-64-v3") for net in NETS]
     assert kernel_cache.kernel_objects(kernels).keys() == {kernel.symbol for kernel in kernels}

@@ -29,6 +29,8 @@ V3 = (
     "movbe",
 )
 
+V4 = (*V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+
 
 def facts(features: tuple[str, ...], *parts: str, model: str = "", arch: str = "aarch64") -> Facts:
     return replace(FACTS, arch=arch, model=model, cpu_parts=parts, features=features)
@@ -45,6 +47,10 @@ def facts(features: tuple[str, ...], *parts: str, model: str = "", arch: str = "
         (facts(NEON, "0xd03", "0xd0b"), "cortex-a53"),
         (facts(DOT, "0xd41"), "neoverse-n1"),
         (facts(V3, arch="x86_64"), "x86-64-v3"),
+        (facts(V4, "GenuineIntel-6", arch="x86_64"), "x86-64-v4"),
+        (facts(V4, "AuthenticAMD-26", arch="x86_64"), "x86-64-v4"),
+        (facts(V4, "AuthenticAMD-25", arch="x86_64"), "znver4"),
+        (facts(V3, "AuthenticAMD-25", arch="x86_64"), "x86-64-v3"),
         (facts(("fp",), "0xd0b"), None),
         (facts((), arch="riscv64"), None),
         (replace(facts(DOT, "0xd0b"), userland_bits=32), None),
@@ -63,6 +69,16 @@ def test_target_fits_the_cpu(device: Facts, target: str | None) -> None:
         (replace(facts(DOT), userland_bits=32), "rpi5", "its system is a 32-bit one"),
         (facts(DOT, "0xd0b"), "rpi4", "its CPU is a cortex-a76, which code for rpi4 is not scheduled for"),
         (facts(DOT, "0xd0b"), "cortex-a76", None),
+        (
+            facts(V4, "AuthenticAMD-25", arch="x86_64"),
+            "x86-64-v4",
+            "its CPU is a znver4, which code for x86-64-v4 is not scheduled for",
+        ),
+        (
+            facts(V4, "GenuineIntel-6", arch="x86_64"),
+            "znver4",
+            "its CPU is a x86-64-v4, which code for znver4 is not scheduled for",
+        ),
     ],
 )
 def test_reason_why_a_target_does_not_fit(device: Facts, target: str, reason: str | None) -> None:

@@ -44,10 +44,17 @@ def random_choice(signature: Signature, machine: Machine, random: np.random.Gene
             dot=bool(random.integers(2)),
             winograd=bool(random.integers(2)),
             rows=int(random.integers(1, MOST_ROWS + 1)),
+            half=machine.halves and bool(random.integers(2)),
         )
         plain = {
             "contraction": Choice(
-                choice.mr, choice.nv, choice.unroll, choice.tiles, choice.row_epilogue, choice.dot
+                choice.mr,
+                choice.nv,
+                choice.unroll,
+                choice.tiles,
+                choice.row_epilogue,
+                choice.dot,
+                half=choice.half,
             ),
             "winograd": Choice(winograd=choice.winograd),
             "pointwise": Choice(nv=choice.nv),

@@ -137,6 +137,7 @@ def test_other_text_is_no_signature(text: str) -> None:
         (Choice(7, 2), POINTS, "the block needs 17 registers of 16"),
         (Choice(6, 2, unroll=0), POINTS, "a reduction is unrolled by 1 to 16 steps"),
         (Choice(6, 2, tiles=2), POINTS, "it has 1 rows to cut into tiles"),
+        (Choice(4, 2, half=True), POINTS, "only where the units are half as wide as a register are vectors half a register long"),
         (Choice(15, dot=True), POINTS, "the block needs 17 registers of 16"),
         (Choice(8, 2, dot=True), POINTS, "the block of a dot is one vector wide and its epilogue runs on the registers"),
         (Choice(8, dot=True), STRIDED, "lanes run only along a reduction over adjacent float32 elements, for columns, with constant weights"),
