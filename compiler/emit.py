@@ -167,6 +167,11 @@ class Emitter:
         nothing = ir.FunctionType(ir.VoidType(), [])
         self.builder.asm(nothing, "", "~{memory}", [], True)
 
+    def prefetch(self, pointer: Value, near: bool) -> None:
+        """Ask for the cache line at `pointer`, which need not be in a buffer: into the first-level cache, or the second-level one only."""
+        flags = [ir.Constant(I32, flag) for flag in (0, 3 if near else 2, 1)]  # for reading, how near, data
+        self.intrinsic("llvm.prefetch.p0", ir.VoidType(), [pointer, *flags])
+
     def scratch(self, dtype: str, count: int) -> Value:
         """An array on the stack, allocated once in the entry block."""
         with self.builder.goto_entry_block():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil, prod
 
 from ..emit import Coord, Emitter, Value, lanes_of
@@ -19,7 +20,7 @@ from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
 from ..target import Machine
-from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all
+from .region import LINE_ELEMENTS, Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all
 
 TOGETHER = 4
 """Steps whose elements of a are loaded together, a vector of them for each column, where multiply-adds read a lane. Elsewhere steps are kept apart:
@@ -126,6 +127,26 @@ class _Micro:
     def machine(self) -> Machine:
         """The machine as the block sees it."""
         return self.place.block.machine(self.low.emitter.target.machine)
+
+    @cached_property
+    def _asks_ahead(self) -> bool:
+        """Whether the weights of the next lane block are asked for while those of this one are used again and again: all come from beyond the L2.
+
+        Without it a block's first columns wait for them, the others find them near, and memory rests.
+        """
+        weights = self.stage.operands[1].inlined()
+        if self.place.col is None or self.machine.a_form != "broadcast" or not isinstance(weights, Load):
+            return False
+        depth = prod(axis.extent for axis in self.stage.reduce)
+        columns = axis_of(self.stage, self.place.col).extent
+        lanes = prod(
+            a.extent for a in (axis_of(self.stage, self.place.lane), *batch_axes(self.stage, self.place))
+        )
+        return (
+            columns > self.place.block.mr
+            and 4 * depth * self.width <= self.machine.l2_bytes // 4
+            and 4 * depth * lanes > self.machine.l2_bytes
+        )
 
     def emit(self, point: Point, first: Coord, mr: int) -> None:
         """`mr` columns from `first` on: run over k, store."""
@@ -330,6 +351,9 @@ class _Micro:
         depth = prod(axis_of(self.stage, number).extent for number in place.k_order)
         batch = coordinate(e, packed_batch(self.stage, place), point)
         base = batch * depth + self.n * depth + k * self.width + offset
+        if self._asks_ahead and offset % LINE_ELEMENTS == 0:
+            following = e.address(self.low.pointers[b.buffer], b.dtype, base + depth * self.width)
+            e.prefetch(following, near=4 * depth * self.width <= self.machine.l1_bytes)
         return e.load(e.address(self.low.pointers[b.buffer], b.dtype, base), b.dtype, lanes)
 
 

@@ -15,10 +15,7 @@ from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, split_points
 from ..stage import Stage
-from .region import Region, axis_of, free_axes, pieces, store_all
-
-LINE_ELEMENTS = 16
-"""float32 elements of a cache line."""
+from .region import LINE_ELEMENTS, Region, axis_of, free_axes, pieces, store_all
 
 
 def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) -> None:

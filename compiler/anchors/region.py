@@ -12,6 +12,9 @@ from ..kernel import Place
 from ..lower_expr import Lowering, Point
 from ..stage import Stage
 
+LINE_ELEMENTS = 16
+"""float32 elements of a cache line."""
+
 
 @dataclass(frozen=True)
 class Region:

@@ -89,6 +89,7 @@ NETS: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "depthwise3x3s2": lambda: inner_conv_net(96, 96, 3, 56, group=96, stride=2),
     "first3x3": lambda: conv_net(3, 32, 3, 112, stride=2),
     "gemm": lambda: gemm_net(1280, 1000),
+    "wide1x1": lambda: inner_conv_net(512, 1024, 1, 14),
 }
 """The kernels whose machine code is looked at, by name."""
 

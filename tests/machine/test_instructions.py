@@ -86,3 +86,12 @@ def test_columns_that_share_a_register_are_put_into_it_by_a_mask() -> None:
 def test_where_units_are_half_as_wide_columns_share_no_register() -> None:
     loops = multiply_add_loops(listing_of("outputs24", "znver4"))
     assert loops and not any(loop.count("zmm|vblendmp|{%k") for loop in loops)
+
+
+def test_weights_beyond_the_cache_are_asked_for_while_others_are_used() -> None:
+    def asks(net: str, target: str) -> bool:
+        return any(loop.count("prefetch|prfm") for loop in multiply_add_loops(listing_of(net, target)))
+
+    assert asks("wide1x1", "x86-64-v3") and asks("wide1x1", "x86-64-v4")
+    assert not asks("wide1x1", "cortex-a76")  # every instruction counts there
+    assert not asks("conv3x3", "x86-64-v4") and not asks("gemm", "x86-64-v4")
