@@ -29,7 +29,7 @@ COSTLY_EPILOGUE = 12
 PAIRED, PAIRED_IN_HALVES = 0.5, 0.75
 """Of a vector, the time that a column takes which shares one with another: joining their elements costs nothing but where the units are half as wide."""
 
-HALF = 1.05
+HALVES_COST = 1.05
 """Times the counted cycles that blocks of half registers take: they are twice as many instructions."""
 
 LINE_BYTES, CROWDED_BYTES = 64, 1024
@@ -99,7 +99,7 @@ def block_cycles(block: tuple[int, int, bool], signature: Signature, machine: Ma
     for rows, count in _sizes(max(1, signature.columns), mr):
         for vectors, blocks in _vectors(signature.lanes, nv, machine):
             total += count * blocks * _step_cycles(rows, vectors, machine)
-    return total * HALF if half else total
+    return total * HALVES_COST if half else total
 
 
 def _sizes(extent: int, size: int) -> list[tuple[int, int]]:

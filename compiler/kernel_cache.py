@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -68,19 +69,23 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
+def worker_environment() -> dict[str, str]:
+    """The environment of a Python that imports what this one does; an empty entry of its path stands for the current folder."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+
+
 def _in_workers(folder: Path, kernels: Sequence[Kernel], workers: int) -> None:
     # dealt out from the longest on, so that no worker gets most of the work
     kernels = sorted(kernels, key=lambda kernel: len(str(kernel)), reverse=True)
     command = [sys.executable, "-P", "-m", "fusekit.compiler.kernel_cache"]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=worker_environment())
         for _ in range(workers)
     ]
     for number, process in enumerate(running):
         assert process.stdin is not None
-        process.stdin.write(pickle.dumps((folder, kernels[number::workers])))
-        process.stdin.close()
+        with suppress(BrokenPipeError), process.stdin:  # it died at once, and says why on its standard error
+            process.stdin.write(pickle.dumps((folder, kernels[number::workers])))
         process.stdin = None
     errors = [process.communicate()[1].decode(errors="replace") for process in running]
     failed = [text for text, process in zip(errors, running, strict=True) if process.returncode]

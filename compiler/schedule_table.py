@@ -61,7 +61,7 @@ class ScheduleTable:
         """The table itself; UserError where it is another target's or holds a choice that is not legal on this one."""
         if self.cpu != target.cpu:
             raise UserError(
-                f"{self.source} is for {self.cpu}, and {target.name} is {target.cpu}: tune for this target too"
+                f"{self.source} is for {self.cpu}, not for {target.cpu}: tune for the target {target.name} too"
             )
         for signature, entry in self.entries.items():
             if reason := obstacle(entry.choice, signature, target.machine):

@@ -55,7 +55,7 @@ def poor_fit(facts: Facts, name: str) -> str | None:
     best = fitting_target(facts)
     if name == "host" or best is None or TARGETS[best].cpu == target.cpu:
         return None
-    return f"its CPU is a {TARGETS[best].cpu}, which code for {name} is not scheduled for"
+    return f"its own target is {best}, and code for {name} is scheduled for another CPU"
 
 
 def _board(facts: Facts, cpu: str) -> str | None:

@@ -129,23 +129,22 @@ class _Micro:
         return self.place.block.machine(self.low.emitter.target.machine)
 
     @cached_property
-    def _asks_ahead(self) -> bool:
+    def _prefetches(self) -> bool:
         """Whether the weights of the next lane block are asked for while those of this one are used again and again: all come from beyond the L2.
 
         Without it a block's first columns wait for them, the others find them near, and memory rests.
         """
-        weights = self.stage.operands[1].inlined()
-        if self.place.col is None or self.machine.a_form != "broadcast" or not isinstance(weights, Load):
+        if self.place.col is None or self.machine.a_form != "broadcast":
             return False
         depth = prod(axis.extent for axis in self.stage.reduce)
         columns = axis_of(self.stage, self.place.col).extent
-        lanes = prod(
+        all_lanes = prod(
             a.extent for a in (axis_of(self.stage, self.place.lane), *batch_axes(self.stage, self.place))
         )
         return (
             columns > self.place.block.mr
             and 4 * depth * self.width <= self.machine.l2_bytes // 4
-            and 4 * depth * lanes > self.machine.l2_bytes
+            and 4 * depth * all_lanes > self.machine.l2_bytes
         )
 
     def emit(self, point: Point, first: Coord, mr: int) -> None:
@@ -351,7 +350,7 @@ class _Micro:
         depth = prod(axis_of(self.stage, number).extent for number in place.k_order)
         batch = coordinate(e, packed_batch(self.stage, place), point)
         base = batch * depth + self.n * depth + k * self.width + offset
-        if self._asks_ahead and offset % LINE_ELEMENTS == 0:
+        if self._prefetches and offset % LINE_ELEMENTS == 0:
             following = e.address(self.low.pointers[b.buffer], b.dtype, base + depth * self.width)
             e.prefetch(following, near=4 * depth * self.width <= self.machine.l1_bytes)
         return e.load(e.address(self.low.pointers[b.buffer], b.dtype, base), b.dtype, lanes)

@@ -109,7 +109,7 @@ def test_doctor_names_what_is_wrong_with_a_board(run: Run, lab: Lab, tmp_path: P
     result = run("fusekit devices doctor ill")
     assert result.code == 2
     assert [line.removeprefix("ill: ") for line in result.out.splitlines() if line.startswith("ill: ")] == [
-        "the target rpi4 of the inventory does not fit: its CPU is a cortex-a76, which code for rpi4 is not scheduled for",
+        "the target rpi4 of the inventory does not fit: its own target is rpi5, and code for rpi4 is scheduled for another CPU",
         "the supply voltage was too low just now, the CPU was throttled just now (throttle bits 50005)",
         "it is at 82 °C before any measurement",
         "the CPU governor is 'ondemand', so the clock moves with the load",

@@ -248,5 +248,5 @@ def test_a_table_of_another_cpu_is_not_written_over(
     with pytest.raises(SystemExit) as ended:
         main(["tune", str(save_net(tmp_path / "net.onnx")), "--target", "x86-64-v3", "-o", str(path)])
     assert ended.value.code == 2
-    said = f"error: the schedule table {path} is for cortex-a76, and x86-64-v3 is x86-64-v3: tune for this target too\n"
+    said = f"error: the schedule table {path} is for cortex-a76, not for x86-64-v3: tune for the target x86-64-v3 too\n"
     assert capsys.readouterr().err == said

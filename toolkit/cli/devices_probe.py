@@ -46,7 +46,7 @@ def probe(
 
 
 def _describe(facts: Facts) -> list[tuple[str, str]]:
-    parts = ", ".join(map(cpu_name, facts.cpu_parts))
+    parts = ", ".join(cpu_name(part) for part in facts.cpu_parts if part.startswith("0x"))
     bits = f", {facts.userland_bits}-bit programs" if facts.userland_bits else ""
     rows = [
         ("model", facts.model),

@@ -6,7 +6,6 @@ cache/sweep/<key>/reference.npz  the inputs and the answers to check by
 
 from __future__ import annotations
 
-import os
 import pickle
 import shutil
 import subprocess
@@ -95,12 +94,13 @@ def _cached(recipe: Recipe) -> Build | None:
 
 
 def _compile_elsewhere(recipe: Recipe) -> None:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    from ...compiler.kernel_cache import worker_environment
+
     done = subprocess.run(
         [sys.executable, "-P", "-m", f"{__package__}.build"],
         input=pickle.dumps(recipe),
         capture_output=True,
-        env=env,
+        env=worker_environment(),
         check=False,
     )
     said = done.stderr.decode(errors="replace").strip()
