@@ -6,7 +6,7 @@ from math import ceil, prod
 
 from .anchors.contraction import pairs_tails
 from .anchors.dot import side_by_side
-from .anchors.region import balanced
+from .anchors.region import LINE_ELEMENTS, balanced
 from .choice import MOST_VECTORS, Choice, Signature, block_registers, may_be_dot, window_registers
 from .target import Machine
 
@@ -32,8 +32,8 @@ PAIRED, PAIRED_IN_HALVES = 0.5, 0.75
 HALVES_COST = 1.05
 """Times the counted cycles that blocks of half registers take: they are twice as many instructions."""
 
-LINE_BYTES, CROWDED_BYTES = 64, 1024
-"""Of a cache line; and between columns from which on a window's lines crowd into few sets."""
+CROWDED_BYTES = 1024
+"""Between columns, from which on a window's lines crowd into few sets."""
 
 
 def analytic_choice(signature: Signature, machine: Machine) -> Choice:
@@ -130,7 +130,7 @@ def _window(signature: Signature, machine: Machine) -> Choice:
         return Choice()
     # Columns apart by a power of two share a few sets of the first-level cache: their lines are used whole before they go.
     apart = 4 * signature.reads[1]
-    crowded = apart > 0 and apart % CROWDED_BYTES == 0 and 4 * machine.lanes < LINE_BYTES
+    crowded = apart > 0 and apart % CROWDED_BYTES == 0 and machine.lanes < LINE_ELEMENTS
     nv = 2 if crowded else 1
     rows = 2 if _rows_share(signature) and _columns(nv, 2, signature, machine) >= FEW_COLUMNS else 1
     return Choice(max(1, _columns(nv, rows, signature, machine)), nv, rows=rows)

@@ -123,7 +123,7 @@ class _Micro:
     n: Coord
     width: int
 
-    @property
+    @cached_property
     def machine(self) -> Machine:
         """The machine as the block sees it."""
         return self.place.block.machine(self.low.emitter.target.machine)
