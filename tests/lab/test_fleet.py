@@ -148,9 +148,11 @@ def test_lab_outlives_the_command_that_started_it_and_goes_down_whole(
     folder.rmdir()
 
 
-def test_lab_whose_start_was_killed_goes_down_whole(folder: Path) -> None:
+@pytest.mark.parametrize("sign", ["process", "launch.log"])
+def test_lab_whose_start_was_killed_goes_down_whole(folder: Path, sign: str) -> None:
+    """Also a board that was launched and not yet on record."""
     starting = lab_up_elsewhere(6)
-    wait_until(lambda: len(list(folder.glob("boards/*/process"))) >= 2)
+    wait_until(lambda: len(list(folder.glob(f"boards/*/{sign}"))) >= 2)
     starting.kill()
     starting.wait()
     fusekit("lab", "down")

@@ -8,6 +8,7 @@ as they are, and everything ends with the process. Standard library only.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -26,12 +27,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(path: str) -> None:
-    board = json.loads(Path(path).read_text())
+    with open(path) as description:
+        fcntl.flock(description, fcntl.LOCK_SH)  # until this process is on record: `launches_held`
+        if not os.path.exists(path):
+            raise SystemExit("the board was removed")
+        board = json.load(description)
+        if board["tied"]:
+            _record(board["process"])
+        else:
+            _detach(board["process"])
     root = Path(board["root"])
-    if board["tied"]:
-        _record(os.getpid(), board["process"])
-    else:
-        _detach(board["process"])
     _enter_namespaces()
     os.setgid(0)
     os.setuid(0)
@@ -61,19 +66,23 @@ def main(path: str) -> None:
     os.execv("/usr/sbin/sshd", ["/usr/sbin/sshd", "-D", "-E", board["log"], "-f", board["config"]])
 
 
-def _record(pid: int, path: str) -> None:
+def _record(path: str) -> None:
     """Write which process this is: its pid alone may be another's tomorrow."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-    Path(path).write_text(Path(f"/proc/{pid}/stat").read_text() + boot)
+    Path(path).write_text(Path("/proc/self/stat").read_text() + boot)
 
 
-def _detach(path: str) -> None:
-    """Go on as a process that nobody waits for; the one that was started records it and ends."""
-    child = os.fork()
-    if child:
-        _record(child, path)
+def _detach(record: str) -> None:
+    """Go on, on record, as a process that nobody waits for; the one that was started then ends."""
+    read, write = os.pipe()
+    if os.fork():
+        os.close(write)
+        os.read(read, 1)
         os._exit(0)
+    os.close(read)
     os.setsid()
+    _record(record)
+    os.close(write)
 
 
 def _enter_namespaces() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +22,7 @@ from .rootfs import USER, USER_ID, make_rootfs
 
 ADDRESS = "127.0.0.1"
 PROCESS = "process"
+DESCRIPTION = "board.json"
 START_TIMEOUT_S = 60.0
 _ACCOUNTS = {
     "passwd": f"""root:x:0:0:root:/root:/bin/sh
@@ -103,7 +106,7 @@ class Board:
             "process": str(folder / PROCESS),
             "tied": tied,
         }
-        (folder / "board.json").write_text(json.dumps(description))
+        (folder / DESCRIPTION).write_text(json.dumps(description))
         self._started: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -119,7 +122,7 @@ class Board:
         launcher = Path(__file__).with_name("become_board.py")
         with (self.folder / "launch.log").open("wb") as log:
             self._started = subprocess.Popen(
-                [sys.executable, "-I", str(launcher), str(self.folder / "board.json")],
+                [sys.executable, "-I", str(launcher), str(self.folder / DESCRIPTION)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,10 +149,11 @@ class Board:
         """End it at once, like a power cut."""
         if self._started is None:
             return
-        if self._process is not None:
-            self._process.end()
-        else:  # its launcher hangs
-            self._started.kill()
+        with launches_held(self.folder):
+            if self._process is not None:
+                self._process.end()
+            else:  # its launcher hangs
+                self._started.kill()
         self._started.wait()
         self._started = None
 
@@ -191,6 +195,19 @@ class Board:
     def _read(self, name: str) -> str:
         path = self.folder / name
         return path.read_text(errors="replace") if path.exists() else ""
+
+
+@contextmanager
+def launches_held(folder: Path) -> Iterator[None]:
+    """Within it, a board that was launched is on record in its folder, or goes no further."""
+    try:
+        description = (folder / DESCRIPTION).open()
+    except FileNotFoundError:  # not yet launched
+        yield
+        return
+    with description:
+        fcntl.flock(description, fcntl.LOCK_EX)
+        yield
 
 
 def make_key(path: Path) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 import yaml
 
 from ...errors import UserError
-from .board import ADDRESS, PROCESS, Board, free_port, make_key
+from .board import ADDRESS, PROCESS, Board, free_port, launches_held, make_key
 from .board_model import find_model
 from .needs import missing
 from .process import Process
@@ -64,22 +64,30 @@ class Lab:
 
     def down(self) -> int:
         """End every board, remove all that `lab_up` made and return how many boards ran."""
-        processes = [process for board in self.boards if (process := self._process(board)) and process.runs]
-        for process in processes:
-            process.end()
-        for board in self.boards:
-            if self.place(board).exists():
-                shutil.rmtree(self.place(board))
+        ran = sum(self._end(board) for board in self.boards)
         for name in (INVENTORY, _KEY, f"{_KEY}.pub", _KNOWN_HOSTS, ".gitignore", _RECORD):
             (self.folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # what is not the lab's stays
             (self.folder / _BOARDS).rmdir()
             self.folder.rmdir()
-        return len(processes)
+        return ran
 
     def place(self, board: LabBoard) -> Path:
         """Return the folder of a board."""
         return self.folder / _BOARDS / board.name
+
+    def _end(self, board: LabBoard) -> bool:
+        """End a board, remove its folder and return whether it ran."""
+        folder = self.place(board)
+        if not folder.exists():
+            return False
+        with launches_held(folder):
+            process = self._process(board)
+            ran = process is not None and process.runs
+            if process is not None:
+                process.end()
+            shutil.rmtree(folder)
+        return ran
 
     def _process(self, board: LabBoard) -> Process | None:
         return Process.read(self.place(board) / PROCESS)
