@@ -58,7 +58,7 @@ def block_choice(signature: Signature, machine: Machine) -> Choice:
 
 def dot_choice(machine: Machine) -> Choice:
     """A contraction with lanes along its reduction."""
-    return Choice(max(WINDOW_COLUMNS, machine.lanes), dot=True)
+    return Choice(max(WINDOW_COLUMNS, machine.lanes), dot=True, half=machine.halves)
 
 
 def _is_dot(signature: Signature, machine: Machine) -> bool:
@@ -66,6 +66,8 @@ def _is_dot(signature: Signature, machine: Machine) -> bool:
 
     Counted are instructions for an output: vectors of the reduction and what adds up their lanes, or steps of it that the outputs share.
     """
+    if machine.halves:
+        machine = machine.halved()
     if not may_be_dot(signature) or 2 * signature.lanes > machine.lanes:
         return False
     *outer, inner = signature.depth

@@ -174,7 +174,7 @@ def _contraction_obstacle(choice: Choice, signature: Signature, machine: Machine
         return "lanes run only along a reduction over adjacent float32 elements, for columns, with constant weights"
     if choice.half and not machine.halves:
         return "only where the units are half as wide as a register are vectors half a register long"
-    if choice.dot and (choice.nv > 1 or choice.half or choice.row_epilogue):
+    if choice.dot and (choice.nv > 1 or choice.row_epilogue):
         return "the block of a dot is one vector wide and its epilogue runs on the registers"
     needs = choice.mr + 2 if choice.dot else block_registers(choice.mr, choice.nv, machine)
     return "" if needs <= machine.registers else f"the block needs {needs} registers of {machine.registers}"

@@ -210,6 +210,11 @@ class Emitter:
             return self.extract(a, order[0])
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
 
+    def joined(self, a: Value, b: Value) -> Value:
+        """The elements of `a` and then those of `b`, which are no more."""
+        have, more = lanes_of(a), lanes_of(b)
+        return self.shuffled(a, self.widened(b, have), range(have + more))
+
     def first_and_second_half(self, a: Value, b: Value) -> Value:
         """The first half of `a` and the second of `b`."""
         lanes = lanes_of(a)

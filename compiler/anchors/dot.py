@@ -96,7 +96,7 @@ def _interleaved(e: Emitter, vectors: Sequence[Value]) -> list[Value]:
 def _sums(low: Lowering, stage: Stage, place: Place, columns: list[Point]) -> list[Value]:
     """A vector of partial sums for every column."""
     e = low.emitter
-    lanes = e.target.machine.lanes
+    lanes = place.block.machine(e.target.machine).lanes
     a, b = (operand.inlined() for operand in stage.operands)
     assert isinstance(b, Load)
     outer, run = runs_of(stage, place)
@@ -123,6 +123,8 @@ def _sums(low: Lowering, stage: Stage, place: Place, columns: list[Point]) -> li
         whole = along // lanes * lanes if along > STRAIGHT * lanes else 0
         sums = e.loop(0, whole, lanes, lambda i, carried: step(points, k, i, lanes, carried), sums)
         for offset, width in pieces(along - whole, lanes):
+            if width < lanes:  # loaded anew, not cut out of a vector that another column would have to keep
+                e.load_barrier()
             sums = step(points, k, Coord.at(whole + offset), width, sums)
         return list(sums)
 
@@ -141,7 +143,9 @@ def runs_of(stage: Stage, place: Place) -> tuple[list[Axis], list[Axis]]:
 
 def _added_up(e: Emitter, vectors: Sequence[Value]) -> Value:
     """A vector whose lane i is the sum of all lanes of vector i: halves are folded onto each other, those of two vectors at a time."""
-    lanes = e.target.machine.lanes
+    lanes = lanes_of(vectors[0])
+    if len(vectors) > lanes:
+        return e.joined(_added_up(e, vectors[:lanes]), _added_up(e, vectors[lanes:]))
     zero = e.constant(0, "float32", lanes)
     # each entry: a vector, and for its parts of equal size the number of the vector that they belong to
     parts = [(v, [i]) for i, v in enumerate([*vectors, *[zero] * (lanes - len(vectors))])]
@@ -161,7 +165,7 @@ def _folded(
     e: Emitter, a: Value, a_owners: list[int], b: Value, b_owners: list[int], half: int
 ) -> tuple[Value, list[int]]:
     """Two vectors with the halves of their parts added: each part shrinks to `half` lanes, which leaves room for the parts of the other."""
-    lanes = e.target.machine.lanes
+    lanes = lanes_of(a)
     low: list[int] = []
     owners: list[int] = []
     for number, (mine, other) in enumerate(zip(a_owners, b_owners, strict=True)):
