@@ -1,6 +1,6 @@
 """Group to Kernel: memory layouts and the schedule decide where every stage's rows live and how the work is cut.
 
-What an anchor cannot read in place (a prologue, the pads of a dense convolution, an earlier anchor of the group) becomes rows of a local
+What an anchor cannot read in place (a prologue, pads that a dense convolution cannot leave out, an earlier anchor of the group) becomes rows of a local
 buffer: a panel for one tile, or a ring that keeps the rows which the next tile reads again.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import ceil, prod
 from typing import Literal
 
+from .anchors.pads import pads_of
 from .anchors.reduce import neutral
 from .anchors.region import axis_of, balanced
 from .anchors.window import FILL, fill_row
@@ -114,7 +115,7 @@ class _Stages:
 
     def reads_in_place(self, stage: Stage, place: Place, operand: Operand) -> bool:
         """Whether the anchor reads an operand where it lies."""
-        return operand is not self._copied and _reads_in_place(stage, place, operand)
+        return operand is not self._copied and _reads_in_place(stage, place, operand, self._machine)
 
     def lower(self, stage: Stage, place: Place, inner: Inner, tile: int, is_root: bool) -> None:
         """`stage`, of which a tile has so many rows, and before it what makes the rows that it reads."""
@@ -125,6 +126,8 @@ class _Stages:
             elif not self.reads_in_place(stage, place, operand):
                 reader = self._panel(operand, stage, place, tile, is_root)
             else:
+                if number == 0:
+                    place = _taps_first(stage, place, self._machine)
                 continue
             stage = replace(stage, operands=tuple(reader if o is operand else o for o in stage.operands))
             place = _resized(stage, place, self._machine)
@@ -167,11 +170,23 @@ def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
     return replace(place, k_order=tuple(axis.id for axis in reduce_order(stage, col, machine)))
 
 
-def _reads_in_place(stage: Stage, place: Place, operand: Operand) -> bool:
+def _taps_first(stage: Stage, place: Place, machine: Machine) -> Place:
+    """The place of a stage that reads its operands in place: with the taps outermost of which a contraction leaves out those on pads."""
+    pads = pads_of(stage, place, machine) if stage.anchor == "contraction" else None
+    if pads is None or pads.tap is None:
+        return place
+    return replace(place, k_order=(pads.tap, *(number for number in place.k_order if number != pads.tap)))
+
+
+def _reads_in_place(stage: Stage, place: Place, operand: Operand, machine: Machine) -> bool:
     """Whether the anchor can read an operand where it lies."""
     if stage.anchor in ("contraction", "dot"):
-        return isinstance(operand.expr, Load) or (
-            operand is stage.operands[1] and not windows_overlap(stage, operand)
+        if isinstance(operand.expr, Load):
+            return True
+        if operand is stage.operands[1]:
+            return not windows_overlap(stage, operand)
+        return (
+            stage.anchor == "contraction" and in_place(operand) and pads_of(stage, place, machine) is not None
         )
     if stage.anchor in ("depthwise", "pool") and operand is stage.operands[0]:
         return (
@@ -279,7 +294,7 @@ def _copied_for_few(stage: Stage, place: Place, machine: Machine) -> bool:
     """Whether the contraction reads a copy of its rows, with weights that stay in half the first-level cache."""
     a, b = stage.operands
     weights = 4 * prod(axis.extent for axis in stage.axes + stage.reduce if depends(b, axis.id))
-    return weights <= machine.l1_bytes // 2 and not _reads_in_place(stage, place, a)
+    return weights <= machine.l1_bytes // 2 and not _reads_in_place(stage, place, a, machine)
 
 
 def _copied_row_bytes(stage: Stage, place: Place) -> int:

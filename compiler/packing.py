@@ -9,8 +9,7 @@ from math import prod
 
 import numpy as np
 
-from .anchors.contraction import batch_axes
-from .anchors.region import axis_of
+from .anchors.region import axis_of, batch_axes
 from .expr import Load
 from .index import Axis, Index
 from .kernel import Place

@@ -14,13 +14,26 @@ from functools import cached_property
 from math import ceil, prod
 
 from ..emit import Coord, Emitter, Value, lanes_of
-from ..expr import Expr, Load, loads
-from ..index import Axis, Index
+from ..expr import Expr, Load
+from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
 from ..target import Machine
-from .region import LINE_ELEMENTS, Region, axis_of, column_blocks, free_axes, nest, pieces, rows, store_all
+from .pads import Pads, pads_of
+from .region import (
+    LINE_ELEMENTS,
+    Region,
+    axis_of,
+    batch_axes,
+    column_blocks,
+    free_axes,
+    nest,
+    packed_batch,
+    pieces,
+    rows,
+    store_all,
+)
 
 TOGETHER = 4
 """Steps whose elements of a are loaded together, a vector of them for each column, where multiply-adds read a lane. Elsewhere steps are kept apart:
@@ -65,7 +78,8 @@ def _lane_blocks(low: Lowering, stage: Stage, place: Place, region: Region, batc
             row = axis_of(stage, place.row)
             rows(e, row, region, lambda y: micro.emit(point.at(row.id, y), Coord.at(0), 1))
         else:
-            column_blocks(e, stage, place, region, point, micro.emit)
+            inner = None if micro.pads is None else micro.pads.inner_columns(e, stage, place)
+            column_blocks(e, stage, place, region, point, micro.emit, inner)
 
     def full_block(block: Coord, _: list[Value]) -> list[Value]:
         lane_block(block * width, width)
@@ -127,6 +141,12 @@ class _Micro:
     def machine(self) -> Machine:
         """The machine as the block sees it."""
         return self.place.block.machine(self.low.emitter.target.machine)
+
+    @cached_property
+    def pads(self) -> Pads | None:
+        """What is left out of the sums."""
+        pads = pads_of(self.stage, self.place, self.machine)
+        return pads if pads is not None and pads.tap in (None, *self.place.k_order[:1]) else None
 
     @cached_property
     def _prefetches(self) -> bool:
@@ -246,6 +266,9 @@ class _Micro:
             def inner(i: Coord, carried: Sequence[Value]) -> list[Value]:
                 return level(depth + 1, {**fixed, axis.id: i}, k * axis.extent + i, carried)
 
+            if depth == 0 and self.pads is not None and self.pads.rows:
+                lo, hi = self.pads.taps_inside(e, places[0], axis)
+                return e.loop(lo, hi, 1, inner, sums, bounds=(0, axis.extent - 1))
             if depth < len(axes) - 1:
                 if depth < straight:
                     return self.low.emitter.loop(0, axis.extent, 1, inner, sums)
@@ -283,7 +306,7 @@ class _Micro:
     ) -> list[Value]:
         """`steps` consecutive k: load the vectors of b, then multiply each column's element of a into the sums, once there are any."""
         e = self.low.emitter
-        a = self.stage.operands[0].inlined()
+        a = self.stage.operands[0].inlined() if self.pads is None else self.pads.inside
         out, parts = list(sums), layout.parts
         ahead = self._ahead(places, axis, len(steps), a)
         for u in steps:
@@ -303,7 +326,8 @@ class _Micro:
                     scalar = _same(element)
                     if r % 2 or r == len(places) - 1:
                         number = layout.number(r, len(vectors))
-                        out[number] = e.muladd(_halves(e, last, element), tail, out[number])
+                        both = element if last is None else e.first_and_second_half(last, element)
+                        out[number] = e.muladd(both, tail, out[number])
                     last = None if r % 2 else element
                 for v, vector in enumerate(vectors):
                     number = layout.number(r, v)
@@ -361,11 +385,6 @@ def pairs_tails(lanes: int, machine: Machine) -> bool:
     return machine.a_form == "broadcast" and machine.lanes > 4 and 2 * lanes <= machine.lanes
 
 
-def _halves(e: Emitter, low: Value | None, high: Value) -> Value:
-    """The first half of one vector and the second of another; of the other alone where there is no first."""
-    return high if low is None else e.first_and_second_half(low, high)
-
-
 def _lane_reader(e: Emitter, vectors: list[Value], element: int) -> Callable[[int], Value]:
     """One element of consecutive vectors of four, in all lanes of a vector."""
     vector, index = vectors[element // 4], element % 4
@@ -378,18 +397,3 @@ def _splat_reader(e: Emitter, scalar: Value) -> Callable[[int], Value]:
 
 def _same(vector: Value) -> Callable[[int], Value]:
     return lambda _: vector
-
-
-def packed_batch(stage: Stage, place: Place) -> Index:
-    """How many lanes of packed weights lie before those of the current batch axes: the groups of a grouped convolution."""
-    lanes = axis_of(stage, place.lane).extent
-    total = Index(0)
-    for axis in batch_axes(stage, place):
-        total = total * axis.extent + Index.of(axis)
-    return total * lanes
-
-
-def batch_axes(stage: Stage, place: Place) -> list[Axis]:
-    """Output axes besides the lanes that operand 1 varies along: groups, and the phases of a transposed convolution."""
-    used = frozenset().union(*(i.axes for load in loads(stage.operands[1].inlined()) for i in load.map))
-    return [axis for axis in stage.axes if axis.id in used and axis.id != place.lane]

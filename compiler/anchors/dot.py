@@ -17,8 +17,7 @@ from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
-from .contraction import packed_batch
-from .region import Region, axis_of, column_blocks, free_axes, nest, pieces, store_all
+from .region import Region, axis_of, column_blocks, free_axes, nest, packed_batch, pieces, store_all
 
 STRAIGHT = 8
 """Up to this many vectors of a sum are straight code instead of a loop."""

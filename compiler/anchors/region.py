@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from ..emit import Coord, Emitter, Value
-from ..index import Axis
+from ..expr import loads
+from ..index import Axis, Index
 from ..kernel import Place
 from ..lower_expr import Lowering, Point
 from ..stage import Stage
@@ -103,10 +104,15 @@ def column_blocks(
     region: Region,
     point: Point,
     emit: Callable[[Point, Coord, int], None],
+    inner: range | None = None,
 ) -> None:
-    """Call ``emit(point, first column, columns)`` for every block of columns: of each row, or where rows are the columns, of the region."""
+    """Call ``emit(point, first column, columns)`` for every block of columns: of each row, or where rows are the columns, of the region.
+
+    Where the columns `inner` alone read no pads, the others are known when the code is made.
+    """
     assert place.col is not None
-    count, large, size = balanced(axis_of(stage, place.col).extent, place.block.mr)
+    extent = axis_of(stage, place.col).extent
+    count, large, size = balanced(extent, place.block.mr)
 
     def blocks(point: Point, lo: Value | int, hi: Value | int) -> None:
         def big(block: Coord, _: list[Value]) -> list[Value]:
@@ -121,11 +127,53 @@ def column_blocks(
         if size > 1 and count > large:
             e.loop(e.maximum(lo, large), hi, 1, small, bounds=(large, count - 1))
 
+    def line(y: Coord) -> None:
+        at = point.at(place.row, y)
+        if inner is None:
+            blocks(at, 0, count)
+        else:
+            edge_blocks(e, extent, place.block.mr, inner, lambda first, columns: emit(at, first, columns))
+
     if place.row == place.col:
         blocks(point, region.row_lo, region.row_hi)
     else:
-        row = axis_of(stage, place.row)
-        rows(e, row, region, lambda y: blocks(point.at(row.id, y), 0, count))
+        rows(e, axis_of(stage, place.row), region, line)
+
+
+def edge_blocks(
+    e: Emitter, extent: int, size: int, inner: range, block: Callable[[Coord, int], None]
+) -> None:
+    """Call ``block(first, columns)`` for blocks of at most `size` of `extent` columns: those with a column outside `inner` are code of their own, those between
+    them a loop."""
+    count, large, size = balanced(extent, size)
+    starts = [number * size - max(0, number - large) for number in range(count + 1)]
+    whole = [n for n in range(count) if inner.start <= starts[n] and starts[n + 1] <= inner.stop]
+    first, last = (whole[0], whole[-1] + 1) if whole else (count, count)
+
+    def static(numbers: range) -> None:
+        for number in numbers:
+            block(Coord.at(starts[number]), starts[number + 1] - starts[number])
+
+    def looped(begin: int, end: int, width: int, shift: int) -> None:
+        """Blocks of one width, block number times width plus a shift."""
+
+        def step(number: Coord, _: list[Value]) -> list[Value]:
+            block((number * width + shift).within(starts[begin], starts[end - 1]), width)
+            return []
+
+        if begin < end:
+            e.loop(begin, end, 1, step)
+
+    static(range(first))
+    looped(first, min(last, large), size, 0)
+    looped(max(first, large), last, size - 1, large)
+    static(range(last, count))
+
+
+def inner_columns(extent: int, inside: Callable[[Coord], bool]) -> range:
+    """The columns of so many that read nothing but the input, `inside` says of each whether it does; empty at the end where there are none."""
+    good = [c for c in range(extent) if inside(Coord.at(c))]
+    return range(good[0], good[-1] + 1) if good else range(extent, extent)
 
 
 def balanced(extent: int, size: int) -> tuple[int, int, int]:
@@ -146,3 +194,18 @@ def pieces(width: int, lanes: int) -> list[tuple[int, int]]:
     [(0, 8), (8, 8), (16, 4)]
     """
     return [(at, min(lanes, width - at)) for at in range(0, width, lanes)]
+
+
+def packed_batch(stage: Stage, place: Place) -> Index:
+    """How many lanes of packed weights lie before those of the current batch axes: the groups of a grouped convolution."""
+    lanes = axis_of(stage, place.lane).extent
+    total = Index(0)
+    for axis in batch_axes(stage, place):
+        total = total * axis.extent + Index.of(axis)
+    return total * lanes
+
+
+def batch_axes(stage: Stage, place: Place) -> list[Axis]:
+    """Output axes besides the lanes that operand 1 varies along: groups, and the phases of a transposed convolution."""
+    used = frozenset().union(*(i.axes for load in loads(stage.operands[1].inlined()) for i in load.map))
+    return [axis for axis in stage.axes if axis.id in used and axis.id != place.lane]

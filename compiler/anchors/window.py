@@ -18,7 +18,17 @@ from ..kernel import Place
 from ..lower_expr import Lowering, Point, bound_verdict, coordinate
 from ..lower_primitive import combine
 from ..stage import Stage
-from .region import Region, axis_of, balanced, free_axes, nest, pieces, row_blocks, store_all
+from .region import (
+    Region,
+    axis_of,
+    edge_blocks,
+    free_axes,
+    inner_columns,
+    nest,
+    pieces,
+    row_blocks,
+    store_all,
+)
 
 FILL = "fill"
 """Name of the local buffer with a row of fill values."""
@@ -115,37 +125,11 @@ class _Window:
         if self.place.col is None:
             return self._block(points, over, None, 0)
         extent = axis_of(self.stage, self.place.col).extent
-        lo, hi = self._interior(extent)
-        count, large, size = balanced(extent, self.place.block.mr)
-        starts = [number * size - max(0, number - large) for number in range(count + 1)]
-        whole = [number for number in range(count) if lo <= starts[number] and starts[number + 1] <= hi]
-        first, last = (whole[0], whole[-1] + 1) if whole else (count, count)
-
-        def static(numbers: range) -> None:
-            for number in numbers:
-                width = starts[number + 1] - starts[number]
-                self._block(points, over, Coord.at(starts[number]), width)
-
-        def looped(begin: int, end: int, width: int, shift: int) -> None:
-            """Blocks of one width, block number times width plus a shift."""
-
-            def block(number: Coord, _: list[Value]) -> list[Value]:
-                column = (number * width + shift).within(starts[begin], starts[end - 1])
-                self._block(points, over, column, width)
-                return []
-
-            if begin < end:
-                e.loop(begin, end, 1, block)
-
-        static(range(first))
-        looped(first, min(last, large), size, 0)
-        looped(max(first, large), last, size - 1, large)
-        static(range(last, count))
-
-    def _interior(self, extent: int) -> tuple[int, int]:
-        """Columns whose taps are all inside."""
-        good = [c for c in range(extent) if all(self._valid(Coord.at(c), taps) for taps in self._col_steps())]
-        return (good[0], good[-1] + 1) if good else (extent, extent)
+        steps = self._col_steps()
+        inner = inner_columns(extent, lambda column: all(self._valid(column, taps) for taps in steps))
+        edge_blocks(
+            e, extent, self.place.block.mr, inner, lambda first, mr: self._block(points, over, first, mr)
+        )
 
     def _input_rows(self, point: Point, height: int) -> list[_InputRow]:
         """What the windows of `height` output rows read, each input row once."""

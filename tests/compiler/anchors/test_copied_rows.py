@@ -25,7 +25,7 @@ def ring_of(net: Net, output: str, options: Options) -> Local:
 @pytest.mark.parametrize("target", ["x86-64-v4", "cortex-a76"])
 def test_few_weights(target: str) -> None:
     net = Net()
-    y = net.conv(net.conv(net.input(1, 3, 224, 224), 32, 3, 2), 8)
+    y = net.conv(net.conv(net.unary("Abs", net.input(1, 3, 224, 224)), 32, 3, 2), 8)
     ring = ring_of(net, y, Options(target=target))
     assert 4 * ring.size <= find_target(target).machine.l1_bytes
     assert (ring.size // (3 * 225)).bit_count() == 1
@@ -41,7 +41,7 @@ def test_many_weights_pass_by_as_seldom_as_the_second_level_allows() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_answer_is_the_same(threads: int) -> None:
     net = Net()
-    y = net.conv(net.conv(net.input(1, 3, 150, 147), 12, 5, 2), 8)
+    y = net.conv(net.conv(net.unary("Abs", net.input(1, 3, 150, 147)), 12, 5, 2), 8)
     graph, feeds, options = net.graph(y), net.feeds(), Options(threads=threads)
     (want,) = run_graph(graph, feeds).values()
     (got,) = fusekit.load(assemble_bundle(lower_graph(graph, options), options, "")).run(feeds).values()

@@ -70,10 +70,12 @@ def test_band_of_a_pool_gives_the_same_bits_as_two_kernels() -> None:
     assert np.array_equal(results[0], results[1])
 
 
+@pytest.mark.parametrize("prologue", [False, True])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_band_begins_with_a_padded_convolution_and_ends_with_a_pool(threads: int) -> None:
+def test_band_begins_with_a_padded_convolution_and_ends_with_a_pool(threads: int, prologue: bool) -> None:
     net = Net()
-    first = net.unary("Relu", net.conv(net.input(1, 3, 161, 147), 48, 3, 2))
+    image = net.input(1, 3, 161, 147)
+    first = net.unary("Relu", net.conv(net.unary("Abs", image) if prologue else image, 48, 3, 2))
     pool = net.node(
         "MaxPool", (1, 48, 40, 36), first, kernel=(3, 3), strides=(2, 2), dilations=(1, 1), pads=(0, 0, 0, 0)
     )
@@ -81,8 +83,8 @@ def test_band_begins_with_a_padded_convolution_and_ends_with_a_pool(threads: int
     for bands in (True, False):
         made, options = stages(net.graph(pool), bands, threads)
         anchors = [[stage.anchor for stage in item.kernel.stages] for item in made.lowered]
-        copied = ["pointwise", "contraction"]
-        assert anchors == ([[*copied, "pool"]] if bands else [copied, ["pool"]])
+        convolution = [*["pointwise"] * prologue, "contraction"]
+        assert anchors == ([[*convolution, "pool"]] if bands else [convolution, ["pool"]])
         results.append(fusekit.load(assemble_bundle(made, options, "")).run(feeds)[pool])
     assert np.array_equal(results[0], results[1])
 

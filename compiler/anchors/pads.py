@@ -1,0 +1,79 @@
+"""Pads: zeros around the input of a dense convolution, left out of its sums, so that no copy has to hold them.
+
+Of a row at the edge only the taps inside are summed; columns at the edges are known when the code is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..emit import Coord, Emitter, Value
+from ..expr import Const, Expr, Guard
+from ..index import Axis, Bound
+from ..kernel import Place
+from ..lower_expr import Point, bound_verdict, coordinate
+from ..stage import Stage
+from ..target import Machine
+from .region import axis_of, inner_columns
+
+
+@dataclass(frozen=True)
+class Pads:
+    """The pads of operand 0."""
+
+    inside: Expr
+    """The operand without its bounds on rows."""
+    rows: tuple[Bound, ...]
+    columns: tuple[Bound, ...]
+    tap: int | None
+    """The reduce axis along rows, which has to be the outermost; None where rows have no pads."""
+
+    def taps_inside(self, e: Emitter, point: Point, tap: Axis) -> tuple[Value | int, Value | int]:
+        """First and end of the taps along rows that are inside, seen from a row."""
+        lo: Value | int = 0
+        hi: Value | int = tap.extent
+        for bound in self.rows:
+            first = e.materialise(coordinate(e, bound.index, point.at(tap.id, Coord.at(0))))
+            lo = e.maximum(lo, e.builder.sub(e.i64(bound.lo), first))
+            hi = e.minimum(hi, e.builder.sub(e.i64(bound.hi), first))
+        return lo, hi
+
+    def inner_columns(self, e: Emitter, stage: Stage, place: Place) -> range | None:
+        """The columns whose taps are all inside; None where no column has others."""
+        col = place.col
+        if col is None or not self.columns:
+            return None
+        taps = {a.id: Coord(0, (), 0, a.extent - 1) for a in stage.reduce}
+
+        def inside(column: Coord) -> bool:
+            return all(bound_verdict(e, bound, Point({col: column, **taps})) for bound in self.columns)
+
+        return inner_columns(axis_of(stage, col).extent, inside)
+
+
+def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:
+    """The pads that a contraction can leave out: around rows and columns, of a window that is not dilated along rows.
+
+    Not where multiply-adds read a lane: elements are loaded as vectors there, which could lie across an edge.
+    """
+    a = stage.operands[0].inlined()
+    if machine.a_form == "lane" or place.row == place.col:
+        return None
+    if not (isinstance(a, Guard) and isinstance(a.outside, Const) and a.outside.value == 0):
+        return None
+    rows = tuple(bound for bound in a.box if place.row in bound.index.axes)
+    columns = tuple(bound for bound in a.box if bound not in rows)
+    reduce = {axis.id for axis in stage.reduce}
+    taps = {axis for bound in rows for axis in bound.index.axes} - {place.row}
+    tap = min(taps, default=None)
+    if rows and not (len(taps) == 1 and taps < reduce):
+        return None
+    if any(
+        b.index.coefficient(tap) != 1 or b.index.coefficient(place.row) is None
+        for b in rows
+        if tap is not None
+    ):
+        return None
+    if any(place.col not in b.index.axes or not b.index.axes <= {*reduce, place.col} for b in columns):
+        return None
+    return Pads(replace(a, box=columns) if columns else a.inside, rows, columns, tap)
