@@ -1,4 +1,4 @@
-"""Pads: zeros around the input of a dense convolution, left out of its sums, so that no copy has to hold them.
+"""Pads: zeros around the input of a convolution of few channels, left out of its sums, so that no copy has to hold them.
 
 Of a row at the edge only the taps inside are summed; columns at the edges are known when the code is made.
 """
@@ -6,6 +6,7 @@ Of a row at the edge only the taps inside are summed; columns at the edges are k
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 
 from ..emit import Coord, Emitter, Value
 from ..expr import Const, Expr, Guard
@@ -15,6 +16,9 @@ from ..lower_expr import Point, bound_verdict, coordinate
 from ..stage import Stage
 from ..target import Machine
 from .region import axis_of, inner_columns
+
+FEW_CHANNELS = 4
+"""Of more channels the sums are worth a copy: LLVM makes branches of the test whether a tap at an edge is inside, and spills in a loop over channels."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Pads:
 
 
 def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:
-    """The pads that a contraction can leave out: around rows and columns, of a window that is not dilated along rows.
+    """The pads that a contraction of few channels can leave out: around rows and columns, of a window that is not dilated along rows.
 
     Not where multiply-adds read a lane: elements are loaded as vectors there, which could lie across an edge.
     """
@@ -64,6 +68,8 @@ def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:
     rows = tuple(bound for bound in a.box if place.row in bound.index.axes)
     columns = tuple(bound for bound in a.box if bound not in rows)
     reduce = {axis.id for axis in stage.reduce}
+    if prod(axis.extent for axis in stage.reduce if not _slides(stage, axis)) > FEW_CHANNELS:
+        return None
     taps = {axis for bound in rows for axis in bound.index.axes} - {place.row}
     tap = min(taps, default=None)
     if rows and not (len(taps) == 1 and taps < reduce):
@@ -77,3 +83,8 @@ def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:
     if any(place.col not in b.index.axes or not b.index.axes <= {*reduce, place.col} for b in columns):
         return None
     return Pads(replace(a, box=columns) if columns else a.inside, rows, columns, tap)
+
+
+def _slides(stage: Stage, axis: Axis) -> bool:
+    """Whether a reduce axis steps through a window of operand 0."""
+    return any(axis.id in index.axes and len(index.axes) > 1 for index in stage.operands[0].map)
