@@ -126,12 +126,10 @@ class _Stages:
             elif not self.reads_in_place(stage, place, operand):
                 reader = self._panel(operand, stage, place, tile, is_root)
             else:
-                if number == 0:
-                    place = _taps_first(stage, place, self._machine)
                 continue
             stage = replace(stage, operands=tuple(reader if o is operand else o for o in stage.operands))
             place = _resized(stage, place, self._machine)
-        self.done.append((stage, place))
+        self.done.append((stage, _taps_first(stage, place, self._machine)))
 
     def _band(self, value: str, operand: Operand, place: Place, tile: int, for_root: bool) -> Operand:
         """The operand that reads the stage of the group which makes `value`, and that stage before it."""
@@ -171,8 +169,8 @@ def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
 
 
 def _taps_first(stage: Stage, place: Place, machine: Machine) -> Place:
-    """The place of a stage that reads its operands in place: with the taps outermost of which a contraction leaves out those on pads."""
-    pads = pads_of(stage, place, machine) if stage.anchor == "contraction" else None
+    """The place with the taps outermost of which a contraction leaves out those on pads."""
+    pads = pads_of(stage, place, machine)
     if pads is None or pads.tap is None:
         return place
     return replace(place, k_order=(pads.tap, *(number for number in place.k_order if number != pads.tap)))
@@ -185,9 +183,7 @@ def _reads_in_place(stage: Stage, place: Place, operand: Operand, machine: Machi
             return True
         if operand is stage.operands[1]:
             return not windows_overlap(stage, operand)
-        return (
-            stage.anchor == "contraction" and in_place(operand) and pads_of(stage, place, machine) is not None
-        )
+        return in_place(operand) and pads_of(stage, place, machine) is not None
     if stage.anchor in ("depthwise", "pool") and operand is stage.operands[0]:
         return (
             in_place(operand)

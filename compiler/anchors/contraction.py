@@ -144,7 +144,7 @@ class _Micro:
 
     @cached_property
     def pads(self) -> Pads | None:
-        """What is left out of the sums."""
+        """What is left out of the sums, where lowering put the taps along rows outermost."""
         pads = pads_of(self.stage, self.place, self.machine)
         return pads if pads is not None and pads.tap in (None, *self.place.k_order[:1]) else None
 
@@ -306,7 +306,7 @@ class _Micro:
     ) -> list[Value]:
         """`steps` consecutive k: load the vectors of b, then multiply each column's element of a into the sums, once there are any."""
         e = self.low.emitter
-        a = self.stage.operands[0].inlined() if self.pads is None else self.pads.inside
+        a = self.stage.operands[0].inlined() if self.pads is None else self.pads.operand
         out, parts = list(sums), layout.parts
         ahead = self._ahead(places, axis, len(steps), a)
         for u in steps:

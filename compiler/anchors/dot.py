@@ -143,7 +143,8 @@ def runs_of(stage: Stage, place: Place) -> tuple[list[Axis], list[Axis]]:
 def _added_up(e: Emitter, vectors: Sequence[Value]) -> Value:
     """A vector whose lane i is the sum of all lanes of vector i: halves are folded onto each other, those of two vectors at a time."""
     lanes = lanes_of(vectors[0])
-    if len(vectors) > lanes:
+    if len(vectors) > lanes:  # of half a register, for a block as wide as a whole one
+        assert len(vectors) <= 2 * lanes
         return e.joined(_added_up(e, vectors[:lanes]), _added_up(e, vectors[lanes:]))
     zero = e.constant(0, "float32", lanes)
     # each entry: a vector, and for its parts of equal size the number of the vector that they belong to

@@ -15,7 +15,7 @@ from ..kernel import Place
 from ..lower_expr import Point, bound_verdict, coordinate
 from ..stage import Stage
 from ..target import Machine
-from .region import axis_of, inner_columns
+from .region import axis_of, columns_inside
 
 FEW_CHANNELS = 4
 """Of more channels the sums are worth a copy: LLVM makes branches of the test whether a tap at an edge is inside, and spills in a loop over channels."""
@@ -25,8 +25,8 @@ FEW_CHANNELS = 4
 class Pads:
     """The pads of operand 0."""
 
-    inside: Expr
-    """The operand without its bounds on rows."""
+    operand: Expr
+    """Operand 0 without its bounds on rows."""
     rows: tuple[Bound, ...]
     columns: tuple[Bound, ...]
     tap: int | None
@@ -52,7 +52,7 @@ class Pads:
         def inside(column: Coord) -> bool:
             return all(bound_verdict(e, bound, Point({col: column, **taps})) for bound in self.columns)
 
-        return inner_columns(axis_of(stage, col).extent, inside)
+        return columns_inside(axis_of(stage, col).extent, inside)
 
 
 def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:
@@ -60,29 +60,31 @@ def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:
 
     Not where multiply-adds read a lane: elements are loaded as vectors there, which could lie across an edge.
     """
-    a = stage.operands[0].inlined()
-    if machine.a_form == "lane" or place.row == place.col:
+    if stage.anchor != "contraction" or machine.a_form == "lane" or place.row == place.col:
         return None
+    a = stage.operands[0].inlined()
     if not (isinstance(a, Guard) and isinstance(a.outside, Const) and a.outside.value == 0):
         return None
-    rows = tuple(bound for bound in a.box if place.row in bound.index.axes)
-    columns = tuple(bound for bound in a.box if bound not in rows)
-    reduce = {axis.id for axis in stage.reduce}
     if prod(axis.extent for axis in stage.reduce if not _slides(stage, axis)) > FEW_CHANNELS:
         return None
-    taps = {axis for bound in rows for axis in bound.index.axes} - {place.row}
-    tap = min(taps, default=None)
-    if rows and not (len(taps) == 1 and taps < reduce):
+    reduce = {axis.id for axis in stage.reduce}
+    rows = tuple(bound for bound in a.box if place.row in bound.index.axes)
+    columns = tuple(bound for bound in a.box if bound not in rows)
+    if any(place.col not in bound.index.axes or bound.index.axes - {place.col} - reduce for bound in columns):
         return None
-    if any(
-        b.index.coefficient(tap) != 1 or b.index.coefficient(place.row) is None
-        for b in rows
-        if tap is not None
-    ):
+    if not rows:
+        return Pads(a, rows, columns, None)
+    taps = {axis for bound in rows for axis in bound.index.axes} & reduce
+    if len(taps) != 1 or len(reduce) == 1:  # under the loop over these taps is another one
         return None
-    if any(place.col not in b.index.axes or not b.index.axes <= {*reduce, place.col} for b in columns):
-        return None
-    return Pads(replace(a, box=columns) if columns else a.inside, rows, columns, tap)
+    (tap,) = taps
+    plain = all(
+        bound.index.axes == {place.row, tap}
+        and bound.index.coefficient(tap) == 1
+        and bound.index.coefficient(place.row) is not None
+        for bound in rows
+    )
+    return Pads(replace(a, box=columns) if columns else a.inside, rows, columns, tap) if plain else None
 
 
 def _slides(stage: Stage, axis: Axis) -> bool:

@@ -108,36 +108,38 @@ def column_blocks(
 ) -> None:
     """Call ``emit(point, first column, columns)`` for every block of columns: of each row, or where rows are the columns, of the region.
 
-    Where the columns `inner` alone read no pads, the others are known when the code is made.
+    Of rows, those columns are known when the code is made that are not `inner`; by default all are.
     """
     assert place.col is not None
     extent = axis_of(stage, place.col).extent
-    count, large, size = balanced(extent, place.block.mr)
-
-    def blocks(point: Point, lo: Value | int, hi: Value | int) -> None:
-        def big(block: Coord, _: list[Value]) -> list[Value]:
-            emit(point, block * size, size)
-            return []
-
-        def small(block: Coord, _: list[Value]) -> list[Value]:
-            emit(point, block * (size - 1) + large, size - 1)
-            return []
-
-        e.loop(lo, e.minimum(hi, large), 1, big, bounds=(0, large - 1))
-        if size > 1 and count > large:
-            e.loop(e.maximum(lo, large), hi, 1, small, bounds=(large, count - 1))
+    if place.row == place.col:
+        return _region_blocks(e, extent, place.block.mr, region, lambda first, mr: emit(point, first, mr))
+    inner = range(extent) if inner is None else inner
 
     def line(y: Coord) -> None:
         at = point.at(place.row, y)
-        if inner is None:
-            blocks(at, 0, count)
-        else:
-            edge_blocks(e, extent, place.block.mr, inner, lambda first, columns: emit(at, first, columns))
+        edge_blocks(e, extent, place.block.mr, inner, lambda first, mr: emit(at, first, mr))
 
-    if place.row == place.col:
-        blocks(point, region.row_lo, region.row_hi)
-    else:
-        rows(e, axis_of(stage, place.row), region, line)
+    rows(e, axis_of(stage, place.row), region, line)
+
+
+def _region_blocks(
+    e: Emitter, extent: int, size: int, region: Region, block: Callable[[Coord, int], None]
+) -> None:
+    """Call ``block(first, columns)`` for the blocks of the region, whose rows are blocks of the `extent` columns."""
+    count, large, size = balanced(extent, size)
+
+    def big(number: Coord, _: list[Value]) -> list[Value]:
+        block(number * size, size)
+        return []
+
+    def small(number: Coord, _: list[Value]) -> list[Value]:
+        block(number * (size - 1) + large, size - 1)
+        return []
+
+    e.loop(region.row_lo, e.minimum(region.row_hi, large), 1, big, bounds=(0, large - 1))
+    if size > 1 and count > large:
+        e.loop(e.maximum(region.row_lo, large), region.row_hi, 1, small, bounds=(large, count - 1))
 
 
 def edge_blocks(
@@ -170,8 +172,8 @@ def edge_blocks(
     static(range(last, count))
 
 
-def inner_columns(extent: int, inside: Callable[[Coord], bool]) -> range:
-    """The columns of so many that read nothing but the input, `inside` says of each whether it does; empty at the end where there are none."""
+def columns_inside(extent: int, inside: Callable[[Coord], bool]) -> range:
+    """From the first to the last of so many columns of which all taps are inside the input, as `inside` says; an empty range at the end where none are."""
     good = [c for c in range(extent) if inside(Coord.at(c))]
     return range(good[0], good[-1] + 1) if good else range(extent, extent)
 

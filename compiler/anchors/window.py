@@ -21,9 +21,9 @@ from ..stage import Stage
 from .region import (
     Region,
     axis_of,
+    columns_inside,
     edge_blocks,
     free_axes,
-    inner_columns,
     nest,
     pieces,
     row_blocks,
@@ -126,7 +126,7 @@ class _Window:
             return self._block(points, over, None, 0)
         extent = axis_of(self.stage, self.place.col).extent
         steps = self._col_steps()
-        inner = inner_columns(extent, lambda column: all(self._valid(column, taps) for taps in steps))
+        inner = columns_inside(extent, lambda column: all(self._valid(column, taps) for taps in steps))
         edge_blocks(
             e, extent, self.place.block.mr, inner, lambda first, mr: self._block(points, over, first, mr)
         )

@@ -75,3 +75,24 @@ def test_prologues_and_rows_apart_are_copied(target: str) -> None:
         "Conv", (1, 8, 15, 13), x, weights, bias, strides=(1, 1), dilations=(2, 1), pads=(2, 1, 2, 1), group=1
     )  # fmt: skip
     check(net, dilated, target, copied=True)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_taps_along_rows_alone_are_copied(target: str) -> None:
+    """Nothing is left to loop over below them."""
+    net = Net()
+    weights, bias = net.constant(8, 1, 3, 1), net.constant(8)
+    tall = net.node(
+        "Conv", (1, 8, 15, 13), net.input(1, 1, 15, 13), weights, bias,
+        strides=(1, 1), dilations=(1, 1), pads=(1, 0, 1, 0), group=1,
+    )  # fmt: skip
+    check(net, tall, target, copied=True)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_pads_along_one_axis(target: str) -> None:
+    for pads in ((1, 0, 1, 0), (0, 1, 0, 1), (0, 2, 0, 0)):
+        net = Net()
+        check(net, net.conv(net.input(1, 3, 15, 17), 8, 3, pad=pads), target)
+        net = Net()
+        check(net, net.conv(net.input(1, 1, 15, 17), 8, 1, pad=pads), target, copied=None)
