@@ -33,6 +33,12 @@ def sliding(net: Net) -> None:
     _conv(net, value, (6, 11, 2, 3), (1, 6, 4, 2), group=3)
 
 
+def padded(net: Net) -> None:
+    """A first layer that reads its input where it lies, pads left out."""
+    value = _conv(net, net.input(1, 3, 9, 23), (9, 3, 3, 3), (1, 9, 9, 23), pads=(1, 2, 1, 0))
+    _conv(net, value, (5, 9, 1, 1), (1, 5, 9, 23))
+
+
 def band(net: Net) -> None:
     """A pointwise convolution under a padded depthwise one whose pads differ."""
     value = _conv(net, net.input(1, 5, 11, 8), (19, 5, 1, 1), (1, 19, 11, 8))
@@ -127,6 +133,7 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
     build.__name__: build
     for build in (
         sliding,
+        padded,
         band,
         part,
         slices,

@@ -94,7 +94,17 @@ MUTATIONS = (
         "machine code",
     ),
     Mutation(
-        "anchors/region.py", "block * (size - 1) + large", "block * (size - 1)", "sliding", "machine code"
+        "anchors/region.py",
+        "looped(max(first, large), last, size - 1, large)",
+        "looped(max(first, large), last, size - 1, 0)",
+        "sliding",
+        "machine code",
+    ),
+    Mutation(
+        "anchors/region.py", "number * (size - 1) + large", "number * (size - 1)", "products", "machine code"
+    ),
+    Mutation(
+        "anchors/pads.py", "e.i64(bound.hi), first", "e.i64(bound.hi - 1), first", "padded", "machine code"
     ),
     Mutation(
         "anchors/window.py",
