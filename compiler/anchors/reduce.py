@@ -85,18 +85,31 @@ def _across(low: Lowering, stage: Stage, lane: Axis, point: Point) -> None:
     e = low.emitter
     lanes = e.target.machine.lanes
     others = [axis for axis in stage.reduce if axis.id != lane.id]
-    whole = lane.extent // lanes
+    whole, rest = divmod(lane.extent, lanes)
     results: list[Value] = []
     if whole:
         wide = Axis(lane.id, whole)
         acc = _accumulate(low, stage, [*others, wide], point.over(lane.id, lanes), scale={lane.id: lanes})
-        results += [e.extract(acc, i) for i in range(lanes)]
-    for i in range(whole * lanes, lane.extent):
-        results.append(_accumulate(low, stage, others, point.at(lane.id, Coord.at(i))))
+        results += _folded(e, stage, acc, lanes)
+    if rest:
+        last = point.at(lane.id, Coord.at(whole * lanes)).over(lane.id, rest)
+        results += _folded(e, stage, _accumulate(low, stage, others, last), rest)
     while len(results) > 1:
         pairs = [_join(e, stage, results[i], results[i + 1]) for i in range(0, len(results) - 1, 2)]
         results = pairs + results[len(results) - len(results) % 2 :]
     store_all(low, stage, point, results[0])
+
+
+def _folded(e: Emitter, stage: Stage, vector: Value, lanes: int) -> list[Value]:
+    """What the lanes of `vector` leave when its halves are combined again and again: one scalar, and one for every half that had a lane over."""
+    left = []
+    while lanes > 1:
+        half = lanes // 2
+        if lanes % 2:
+            left.append(e.extract(vector, lanes - 1))
+        low, high = (e.shuffled(vector, vector, range(at, at + half)) for at in (0, half))
+        vector, lanes = _join(e, stage, low, high), half
+    return [vector, *left]
 
 
 def _accumulate(

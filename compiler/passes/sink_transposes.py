@@ -1,7 +1,8 @@
-"""Transposes moved behind elementwise operators and concats, where they meet the transposes that undo them.
+"""Transposes moved behind elementwise operators, concats, reductions and products, where they meet the transposes that undo them.
 
 Exporters that know images channels last put a pair of transposes around whatever they do not convert: Conv, Transpose, HardSwish, Transpose, Conv.
-Behind the HardSwish the first one meets the second, and the convolution and the HardSwish are neighbours.
+Behind the HardSwish the first one meets the second, and the convolution and the HardSwish are neighbours. ConvNeXt and its kin do the same around a
+layer normalization and two products with constants, which are 1x1 convolutions without the transposes.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from dataclasses import replace
 import numpy as np
 
 from ..elementwise import TABLE
-from ..graph import Graph, Node, Type
+from ..graph import REDUCTIONS, Graph, Node, Type
 from .remove_dead_nodes import remove_dead_nodes
 
 Perm = tuple[int, ...]
 
 
 def sink_transposes(graph: Graph) -> Graph:
-    """`graph` with every elementwise operator or concat whose full-sized inputs are transposed alike computed before their Transpose."""
+    """`graph` with what reads transposed values computed before their Transpose: elementwise operators and concats whose full-sized inputs are
+    transposed alike, reductions, and products with constants."""
     sink = _Sink(graph)
     for node in graph.nodes:
         sink.take(node)
@@ -35,21 +37,69 @@ class _Sink:
 
     def take(self, node: Node) -> None:
         node = self._joined(replace(node, inputs=tuple(self.same.get(v, v) for v in node.inputs)))
-        perm = self._common_perm(node)
-        if perm is None:
+        perm = self._perm(node.inputs[0]) if node.inputs else None
+        if perm and node.op in REDUCTIONS:
+            self._reduce(node, perm)
+        elif perm and self._is_pointwise(node, perm):
+            self._convolve(node, perm)
+        elif common := self._common_perm(node):
+            self._compute(node, common)
+        else:
+            self.nodes[node.output] = node
+
+    def _compute(self, node: Node, perm: Perm) -> None:
+        """An elementwise operator or a concat before the Transposes by `perm` that it reads."""
+        attrs = tuple(
+            ("axis", perm[v]) if k == "axis" and isinstance(v, int) else (k, v) for k, v in node.attrs
+        )
+        inputs = tuple(self._undone(value, perm) for value in node.inputs)
+        self._then_transposed(replace(node, inputs=inputs, attrs=attrs), perm)
+
+    def _reduce(self, node: Node, perm: Perm) -> None:
+        """A reduction before the Transpose by `perm` that it reads; of that remains what moves the axes that are left."""
+        over = node.ints("axes")
+        axes = tuple(sorted(perm[axis] for axis in over))
+        left = [perm[axis] for axis in range(len(perm)) if node.attr("keepdims") or axis not in over]
+        attrs = tuple(("axes", axes) if k == "axes" else (k, v) for k, v in node.attrs)
+        reduced = replace(node, inputs=(self._undone(node.inputs[0], perm),), attrs=attrs)
+        self._then_transposed(reduced, tuple(sorted(left).index(axis) for axis in left))
+
+    def _is_pointwise(self, node: Node, perm: Perm) -> bool:
+        """Whether `node` is a product of constants with an image whose channels a Transpose put last: a convolution by 1x1 windows."""
+        if node.op != "MatMul" or node.inputs[1] not in self.constants or len(perm) < 3:
+            return False
+        x, w = (self.types[value] for value in node.inputs)
+        return perm == (0, *range(2, len(perm)), 1) and len(w.shape) == 2 and x.dtype == "float32"
+
+    def _convolve(self, node: Node, perm: Perm) -> None:
+        """The product as a convolution of what the Transpose by `perm` reads."""
+        x, w = node.inputs
+        once = (1,) * (len(perm) - 2)
+        weights = f"{w}/pointwise_{len(perm)}"
+        turned = np.ascontiguousarray(self.constants[w].T)
+        self.constants[weights] = turned.reshape(*turned.shape, *once)
+        self.types[weights] = Type(self.types[w].dtype, (*turned.shape, *once))
+        attrs = (("dilations", once), ("group", 1), ("pads", (0,) * 2 * len(once)), ("strides", once))
+        conv = Node("Conv", (self._undone(x, perm), weights), node.output, attrs, node.name)
+        self._then_transposed(conv, perm)
+
+    def _then_transposed(self, node: Node, perm: Perm) -> None:
+        """`node`, which computes before a Transpose by `perm` what it computed behind it, and that Transpose."""
+        if perm == tuple(range(len(perm))):
             self.nodes[node.output] = node
             return
         out = self.types[node.output]
         before = f"{node.output}/before_transpose"
         self.types[before] = Type(out.dtype, _permuted(out.shape, _inverse(perm)))
-        attrs = tuple(
-            ("axis", perm[v]) if k == "axis" and isinstance(v, int) else (k, v) for k, v in node.attrs
-        )
-        inputs = tuple(self._undone(value, perm) for value in node.inputs)
-        self.nodes[before] = replace(node, inputs=inputs, output=before, attrs=attrs)
+        self.nodes[before] = replace(node, output=before)
         self.nodes[node.output] = Node(
             "Transpose", (before,), node.output, (("perm", perm),), f"{node.name}/transpose"
         )
+
+    def _perm(self, value: str) -> Perm | None:
+        """By what `value` is transposed, where it is."""
+        maker = self.nodes.get(value)
+        return maker.ints("perm") if maker and maker.op == "Transpose" else None
 
     def _joined(self, node: Node) -> Node:
         """A Transpose of a Transpose as one."""
@@ -71,8 +121,7 @@ class _Sink:
             for value in node.inputs
             if value not in self.constants and (node.op == "Concat" or self.types[value].shape == shape)
         ]
-        makers = [self.nodes.get(value) for value in full]
-        perms = {maker.ints("perm") if maker and maker.op == "Transpose" else None for maker in makers}
+        perms = {self._perm(value) for value in full}
         return perms.pop() if len(perms) == 1 else None
 
     def _undone(self, value: str, perm: Perm) -> str:

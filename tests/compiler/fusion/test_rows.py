@@ -52,6 +52,18 @@ def test_one_kernel_gives_the_answer_of_several(
     assert np.allclose(answers[0], answers[1], rtol=1e-6, atol=1e-7)
 
 
+def test_normalisation_over_the_channels_of_an_image_is_one_kernel() -> None:
+    """The channels of a pixel are a row, for images lie channels last; the quotient is a prologue of the convolution."""
+    net = Net()
+    y = net.conv(normalised(net, net.conv(net.input(1, 3, 12, 10), 24), 1), 24, kernel=3, group=24)
+    graph, feeds = net.graph(y), net.feeds()
+    made, options = stages(graph)
+    assert [len(lowered.kernel.stages) for lowered in made.lowered] == [1, 3, 2]
+    apart = stages(graph, bands=False)
+    answers = [fusekit.load(assemble_bundle(m, o, "")).run(feeds)[y] for m, o in ((made, options), apart)]
+    assert np.allclose(*answers, rtol=1e-5, atol=1e-6)
+
+
 def test_value_needed_outside_is_stored_as_well() -> None:
     net = Net()
     x = net.input(4, 5, 6)

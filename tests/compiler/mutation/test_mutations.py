@@ -118,11 +118,12 @@ MUTATIONS = (
     ),
     Mutation(
         "anchors/reduce.py",
-        "for i in range(whole * lanes, lane.extent):",
-        "for i in range(0):",
+        "Coord.at(whole * lanes)).over(lane.id, rest)",
+        "Coord.at(0)).over(lane.id, rest)",
         "statistics",
         "machine code",
     ),
+    Mutation("anchors/reduce.py", "        if lanes % 2:", "        if False:", "statistics", "machine code"),
 )
 
 

@@ -88,6 +88,61 @@ def test_gate_computed_channels_last_follows(tmp_path: Path) -> None:
     assert made.types[made.nodes[-2].output].shape == (1, 4, 6, 5)
 
 
+@pytest.mark.parametrize(
+    ("axes", "keepdims", "moved"), [((-1,), 1, (1,)), ((1, 2), 0, (2, 3)), ((1,), 0, (2,))]
+)
+def test_reduction_is_computed_before_a_transpose(
+    axes: tuple[int, ...], keepdims: int, moved: tuple[int, ...], tmp_path: Path
+) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["a"], perm=TO_LAST),
+        node("ReduceSum", ["a", "axes"], ["b"], keepdims=keepdims),
+        node("Relu", ["b"], ["y"]),
+    ]
+    made = canonical(tmp_path, nodes, {"axes": np.array(axes, np.int64)})
+    assert made.nodes[0].op == "ReduceSum"
+    assert made.nodes[0].ints("axes") == moved
+
+
+def test_axes_left_by_a_reduction_stay_transposed(tmp_path: Path) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["a"], perm=[3, 2, 0, 1]),
+        node("ReduceMax", ["a", "axes"], ["y"], keepdims=0),
+    ]
+    made = canonical(tmp_path, nodes, {"axes": np.array([2], np.int64)}, shape=(3, 4, 6, 5))
+    assert ops(made) == ["ReduceMax", "Transpose"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "to_last", "to_first"),
+    [((2, 4, 7), [0, 2, 1], [0, 2, 1]), ((2, 4, 6, 5), TO_LAST, TO_FIRST)],
+)
+def test_layer_norm_and_products_channels_last_need_no_transposes(
+    shape: tuple[int, ...], to_last: list[int], to_first: list[int], tmp_path: Path
+) -> None:
+    """The block of ConvNeXt; both products have the same weights."""
+    nodes = [
+        node("Transpose", ["x"], ["a"], perm=to_last),
+        node("LayerNormalization", ["a", "scale", "shift"], ["b"]),
+        node("MatMul", ["b", "w"], ["c"]),
+        node("Add", ["c", "bias"], ["d"]),
+        node("Relu", ["d"], ["e"]),
+        node("MatMul", ["e", "w"], ["f"]),
+        node("Transpose", ["f"], ["g"], perm=to_first),
+        node("Add", ["x", "g"], ["y"]),
+    ]
+    constants = {name: weights(4) for name in ("scale", "shift", "bias")} | {"w": weights(4, 4)}
+    made = canonical(tmp_path, nodes, constants, shape)
+    assert not {"Transpose", "MatMul"} & set(ops(made))
+    assert ops(made)[-4:] == ["Conv", "Relu", "Conv", "Add"]
+
+
+def test_product_of_another_transpose_stays(tmp_path: Path) -> None:
+    nodes = [node("Transpose", ["x"], ["a"], perm=[0, 1, 3, 2]), node("MatMul", ["a", "w"], ["y"])]
+    made = canonical(tmp_path, nodes, {"w": weights(6, 3)})
+    assert ops(made) == ["Transpose", "MatMul"]
+
+
 def test_transposes_before_a_concat_become_one(tmp_path: Path) -> None:
     nodes = [
         node("Relu", ["x"], ["a"]),
