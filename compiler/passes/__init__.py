@@ -13,12 +13,14 @@ from .remove_dead_nodes import remove_dead_nodes
 from .remove_identity_movement import remove_identity_movement
 from .round_up_conv_transpose import round_up_conv_transpose
 from .sink_transposes import sink_transposes
+from .ungroup_channels import ungroup_channels
 
 Pass = Callable[[Graph], Graph]
 
 PASSES: tuple[Pass, ...] = (
     remove_identity_movement,
     fold_constants,
+    ungroup_channels,
     sink_transposes,
     remove_identity_movement,
     fold_batch_norm,

@@ -60,8 +60,10 @@ def test_normalisation_over_the_channels_of_an_image_is_one_kernel() -> None:
     made, options = stages(graph)
     assert [len(lowered.kernel.stages) for lowered in made.lowered] == [1, 3, 2]
     apart = stages(graph, bands=False)
-    answers = [fusekit.load(assemble_bundle(m, o, "")).run(feeds)[y] for m, o in ((made, options), apart)]
-    assert np.allclose(*answers, rtol=1e-5, atol=1e-6)
+    one, several = (
+        fusekit.load(assemble_bundle(m, o, "")).run(feeds)[y] for m, o in ((made, options), apart)
+    )
+    assert np.allclose(one, several, rtol=1e-5, atol=1e-6)
 
 
 def test_value_needed_outside_is_stored_as_well() -> None:

@@ -168,6 +168,63 @@ def test_operator_of_different_transposes_stays(tmp_path: Path) -> None:
     assert ops(made) == ["Transpose", "Relu", "Transpose", "Reshape", "Add"]
 
 
+def group_norm(groups: int, shape: tuple[int, ...]) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    """A group normalization of a, as PyTorch exports it, with scales and shifts of groups and of channels; x is a before an activation."""
+    nodes = [
+        node("Relu", ["x"], ["a"]),
+        node("Reshape", ["a", "grouped"], ["b"]),
+        node("InstanceNormalization", ["b", "group_scale", "group_shift"], ["c"]),
+        node("Reshape", ["c", "whole"], ["d"]),
+        node("Mul", ["d", "scale"], ["e"]),
+        node("Add", ["e", "shift"], ["y"]),
+    ]
+    image = (shape[1], *(1,) * (len(shape) - 2))
+    constants = {
+        "grouped": np.array([0, groups, -1], np.int64),
+        "whole": np.array(shape, np.int64),
+        "group_scale": weights(groups), "group_shift": weights(groups),
+        "scale": weights(*image), "shift": weights(*image),
+    }  # fmt: skip
+    return nodes, constants
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("shape", [(1, 6, 5, 4), (2, 6, 3, 2, 2), (2, 6, 7)])
+def test_group_norm_is_computed_on_the_image(groups: int, shape: tuple[int, ...], tmp_path: Path) -> None:
+    nodes, constants = group_norm(groups, shape)
+    made = canonical(tmp_path, nodes, constants, shape)
+    assert made.types[made.nodes[-1].output].shape == shape
+    moved = [made.types[n.output].size for n in made.nodes if n.op in ("Reshape", "Expand")]
+    assert all(size <= shape[0] * shape[1] for size in moved)
+
+
+def test_groups_that_nothing_ungroups_stay(tmp_path: Path) -> None:
+    nodes, constants = group_norm(2, (1, 6, 5, 4))
+    made = canonical(tmp_path, [*nodes[:2], node("Relu", ["b"], ["y"])], constants, (1, 6, 5, 4))
+    assert ops(made)[-2:] == ["Reshape", "Relu"]
+
+
+@pytest.mark.parametrize("other", [(1, 3, 1), (2, 1, 1), (1, 1, 120)])
+def test_groups_beside_more_than_one_number_each_stay(other: tuple[int, ...], tmp_path: Path) -> None:
+    """Neither more groups or images than there were, nor a number for every element."""
+    nodes, constants = group_norm(1, (1, 6, 5, 4))
+    back = np.array([max(other[:2]), 6, 5, 4] if max(other) < 120 else [1, 6, 5, 4], np.int64)
+    nodes = [*nodes[:2], node("Mul", ["b", "other"], ["c"]), node("Reshape", ["c", "back"], ["y"])]
+    made = canonical(tmp_path, nodes, {**constants, "other": weights(*other), "back": back}, (1, 6, 5, 4))
+    assert ops(made) == ["Relu", "Reshape", "Mul", "Reshape"]
+
+
+def test_image_with_its_groups_read_elsewhere_has_both(tmp_path: Path) -> None:
+    nodes, constants = group_norm(3, (1, 6, 5, 4))
+    nodes = [
+        *nodes[:-1],
+        node("Softmax", ["c"], ["f"], axis=1),
+        node("Reshape", ["f", "whole"], ["g"]),
+        node("Add", ["e", "g"], ["y"]),
+    ]
+    canonical(tmp_path, nodes, constants, (1, 6, 5, 4))
+
+
 def resized(scale: float, mode: str) -> list[onnx.NodeProto]:
     return [
         node("Relu", ["x"], ["a"]),
