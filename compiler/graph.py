@@ -52,6 +52,10 @@ class Type:
         """Bytes of the elements, densely stored."""
         return self.size * item_bytes(self.dtype)
 
+    def shaped(self, shape: tuple[int, ...]) -> Type:
+        """The same elements in another shape."""
+        return Type(self.dtype, shape)
+
     def __str__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]"
 
@@ -110,6 +114,14 @@ class Graph:
         lines += [f"  {node}: {self.types[node.output]}" for node in self.nodes]
         lines += [f"  output {v}: {self.types[v]}" for v in self.outputs]
         return "\n".join(lines)
+
+
+def add_value(types: dict[str, Type], name: str, type_: Type) -> str:
+    """Record `type_` in `types` under `name` or, where a model has a value of that name already, a longer one; what it is called now."""
+    while name in types:
+        name += "'"
+    types[name] = type_
+    return name
 
 
 def verify(graph: Graph) -> Graph:

@@ -107,8 +107,8 @@ def _folded(e: Emitter, stage: Stage, vector: Value, lanes: int) -> list[Value]:
         half = lanes // 2
         if lanes % 2:
             left.append(e.extract(vector, lanes - 1))
-        low, high = (e.shuffled(vector, vector, range(at, at + half)) for at in (0, half))
-        vector, lanes = _join(e, stage, low, high), half
+        lower, upper = (e.shuffled(vector, vector, range(at, at + half)) for at in (0, half))
+        vector, lanes = _join(e, stage, lower, upper), half
     return [vector, *left]
 
 

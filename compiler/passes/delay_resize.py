@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..graph import Graph, Node, Type
+from ..graph import Graph, Node, add_value
 
 
 def delay_resize(graph: Graph) -> Graph:
@@ -27,9 +27,9 @@ def delay_resize(graph: Graph) -> Graph:
         ):
             nodes[node.output] = node
             continue
-        small = f"{node.output}/before_resize"
         batch, channels = types[node.output].shape[:2]
-        types[small] = Type(types[node.output].dtype, (batch, channels, *types[resize.inputs[0]].shape[2:]))
+        shape = batch, channels, *types[resize.inputs[0]].shape[2:]
+        small = add_value(types, f"{node.output}/before_resize", types[node.output].shaped(shape))
         del nodes[resize.output]
         nodes[small] = replace(node, inputs=(resize.inputs[0], *node.inputs[1:]), output=small)
         nodes[node.output] = replace(resize, inputs=(small,), output=node.output)

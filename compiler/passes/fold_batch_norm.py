@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..graph import Graph, Node, Type
+from ..graph import Graph, Node, Type, add_value
 from .remove_dead_nodes import remove_dead_nodes
 
 
@@ -159,9 +159,7 @@ def _per_channel(data: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndar
 
 
 def _constant(name: str, data: np.ndarray, types: dict[str, Type], constants: dict[str, np.ndarray]) -> str:
-    """Record `data` in float32 under `name`, lengthened until nothing else has it."""
-    while name in types:
-        name += "'"
+    """Record `data` in float32 under `name` or, where that is taken, a longer one."""
+    name = add_value(types, name, Type("float32", data.shape))
     constants[name] = data.astype(np.float32)
-    types[name] = Type("float32", data.shape)
     return name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..graph import Graph, Node, Type
+from ..graph import Graph, Node, add_value
 
 
 def round_up_conv_transpose(graph: Graph) -> Graph:
@@ -25,10 +25,8 @@ def round_up_conv_transpose(graph: Graph) -> Graph:
         if not any(rest):
             nodes.append(node)
             continue
-        whole = f"{node.output}/whole"
-        types[whole] = Type(
-            types[node.output].dtype, (*shape[:2], *(n + r for n, r in zip(shape[2:], rest, strict=True)))
-        )
+        larger = (*shape[:2], *(n + r for n, r in zip(shape[2:], rest, strict=True)))
+        whole = add_value(types, f"{node.output}/whole", types[node.output].shaped(larger))
         cut = (("starts", (0,) * len(shape)), ("steps", (1,) * len(shape)))
         nodes += [replace(node, output=whole), Node("Slice", (whole,), node.output, cut, f"{node.name}/cut")]
     return replace(graph, nodes=tuple(nodes), types=types)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..elementwise import TABLE
-from ..graph import REDUCTIONS, Graph, Node, Type
+from ..graph import REDUCTIONS, Graph, Node, add_value
 from .remove_dead_nodes import remove_dead_nodes
 
 Perm = tuple[int, ...]
@@ -34,6 +34,10 @@ class _Sink:
         self.same: dict[str, str] = {}
         """What a Transpose that undoes another one gives back."""
         self.types, self.constants = dict(graph.types), dict(graph.constants)
+        self.undone: dict[tuple[str, Perm], str] = {}
+        """Values with their axes moved, by what moved them."""
+        self.kernels: dict[tuple[str, int], str] = {}
+        """Matrices as weights of convolutions of a rank."""
 
     def take(self, node: Node) -> None:
         node = self._joined(replace(node, inputs=tuple(self.same.get(v, v) for v in node.inputs)))
@@ -65,7 +69,7 @@ class _Sink:
         self._then_transposed(reduced, tuple(sorted(left).index(axis) for axis in left))
 
     def _is_pointwise(self, node: Node, perm: Perm) -> bool:
-        """Whether `node` is a product of constants with an image whose channels a Transpose put last: a convolution by 1x1 windows."""
+        """Whether `node` multiplies an image whose channels a Transpose put last, in float32, by a constant matrix: a convolution with 1x1 windows."""
         if node.op != "MatMul" or node.inputs[1] not in self.constants or len(perm) < 3:
             return False
         x, w = (self.types[value] for value in node.inputs)
@@ -75,22 +79,24 @@ class _Sink:
         """The product as a convolution of what the Transpose by `perm` reads."""
         x, w = node.inputs
         once = (1,) * (len(perm) - 2)
-        weights = f"{w}/pointwise_{len(perm)}"
-        turned = np.ascontiguousarray(self.constants[w].T)
-        self.constants[weights] = turned.reshape(*turned.shape, *once)
-        self.types[weights] = Type(self.types[w].dtype, (*turned.shape, *once))
+        if (w, len(perm)) not in self.kernels:
+            turned = np.ascontiguousarray(self.constants[w].T)
+            kernel = add_value(self.types, f"{w}/kernel", self.types[w].shaped((*turned.shape, *once)))
+            self.constants[kernel] = turned.reshape(*turned.shape, *once)
+            self.kernels[w, len(perm)] = kernel
         attrs = (("dilations", once), ("group", 1), ("pads", (0,) * 2 * len(once)), ("strides", once))
-        conv = Node("Conv", (self._undone(x, perm), weights), node.output, attrs, node.name)
-        self._then_transposed(conv, perm)
+        inputs = self._undone(x, perm), self.kernels[w, len(perm)]
+        self._then_transposed(Node("Conv", inputs, node.output, attrs, node.name), perm)
 
     def _then_transposed(self, node: Node, perm: Perm) -> None:
-        """`node`, which computes before a Transpose by `perm` what it computed behind it, and that Transpose."""
+        """`node`, whose result is now to be transposed by `perm`, and that Transpose; none where `perm` moves nothing."""
         if perm == tuple(range(len(perm))):
             self.nodes[node.output] = node
             return
-        out = self.types[node.output]
-        before = f"{node.output}/before_transpose"
-        self.types[before] = Type(out.dtype, _permuted(out.shape, _inverse(perm)))
+        shape = _permuted(self.types[node.output].shape, _inverse(perm))
+        before = add_value(
+            self.types, f"{node.output}/before_transpose", self.types[node.output].shaped(shape)
+        )
         self.nodes[before] = replace(node, output=before)
         self.nodes[node.output] = Node(
             "Transpose", (before,), node.output, (("perm", perm),), f"{node.name}/transpose"
@@ -126,25 +132,27 @@ class _Sink:
 
     def _undone(self, value: str, perm: Perm) -> str:
         """`value` with its axes as they are before a Transpose by `perm`."""
-        maker = self.nodes.get(value)
-        if maker and maker.op == "Transpose" and maker.ints("perm") == perm:
-            return maker.inputs[0]
+        if self._perm(value) == perm:
+            return self.nodes[value].inputs[0]
         type_ = self.types[value]
         if len(type_.shape) == 0 or all(n == 1 for n in type_.shape) and len(type_.shape) <= len(perm):
             return value
         inverse = _inverse(perm)
         aligned = (1,) * (len(perm) - len(type_.shape)) + type_.shape
-        name = f"{value}/perm_{'_'.join(map(str, inverse))}"
-        if name in self.types:
-            return name
-        self.types[name] = Type(type_.dtype, _permuted(aligned, inverse))
+        if (value, perm) in self.undone:
+            return self.undone[value, perm]
+        name = add_value(
+            self.types,
+            f"{value}/perm_{'_'.join(map(str, inverse))}",
+            self.types[value].shaped(_permuted(aligned, inverse)),
+        )
+        self.undone[value, perm] = name
         if value in self.constants:
             moved = self.constants[value].reshape(aligned).transpose(inverse)
             self.constants[name] = np.ascontiguousarray(moved)
             return name
         if aligned != type_.shape:
-            long = f"{value}/rank_{len(perm)}"
-            self.types[long] = Type(type_.dtype, aligned)
+            long = add_value(self.types, f"{value}/rank_{len(perm)}", self.types[value].shaped(aligned))
             self.nodes[long] = Node("Reshape", (value,), long, (), long)
             value = long
         self.nodes[name] = Node("Transpose", (value,), name, (("perm", inverse),), name)

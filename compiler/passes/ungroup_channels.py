@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from ..elementwise import TABLE
-from ..graph import REDUCTIONS, Attribute, Graph, Node, Type
+from ..graph import REDUCTIONS, Attribute, Graph, Node, add_value
 from .remove_dead_nodes import remove_dead_nodes
 
 
@@ -28,6 +28,7 @@ class _Image:
 
 def ungroup_channels(graph: Graph) -> Graph:
     """`graph` with what is computed between a Reshape of images that groups their channels and one that undoes it computed on the images."""
+    # A grouped value has the Reshapes of all that it is made of as its roots, so that what the second run leaves out reaches nothing that it keeps.
     tried = _Ungroup(graph, {node.output for node in graph.nodes if node.op == "Reshape"})
     return _Ungroup(graph, tried.undone).graph() if tried.undone else graph
 
@@ -54,7 +55,7 @@ class _Ungroup:
         shape = self.types[node.output].shape
         if node.op == "Reshape" and image and self.types[image.value].shape == shape:
             self.undone |= image.roots
-            self._add("Reshape", (image.value,), node.output)
+            self.nodes[node.output] = replace(node, inputs=(image.value,))
         elif node.op == "Reshape" and self._groups(node):
             self.images[node.output] = _Image(node.inputs[0], frozenset({node.output}))
             self.nodes[node.output] = node
@@ -78,7 +79,7 @@ class _Ungroup:
         )
 
     def _images(self, node: Node) -> list[_Image]:
-        """The images of those inputs of an elementwise operator that are grouped; none where others are more than one number a group."""
+        """The images of those inputs of an elementwise operator that are grouped, where they and the result are alike and others are one number a group."""
         grouped = [value for value in node.inputs if value in self.images]
         others = [self.types[value].shape for value in node.inputs if value not in self.images]
         shapes = {self.types[value].shape for value in (*grouped, node.output)}
@@ -89,57 +90,50 @@ class _Ungroup:
     def _reduce(self, node: Node, image: str) -> None:
         """A reduction of groups as one of channels and one of their results."""
         shape, groups = self.types[image].shape, self.types[node.inputs[0]].shape[1]
-        rank = len(shape)
-        by_channel = self._new(f"{node.output}/channels", (*shape[:2], *(1,) * (rank - 2)), image)
-        self._add(node.op, (image,), by_channel, axes=tuple(range(2, rank)), keepdims=1)
+        flat = (1,) * (len(shape) - 2)
+        axes = tuple(range(2, len(shape)))
+        by_channel = self._step(node, "channels", node.op, image, (*shape[:2], *flat), axes=axes, keepdims=1)
         if groups == shape[1]:
-            self._add("Reshape", (by_channel,), node.output)
-            return
-        by_group = self._new(f"{node.output}/groups", (shape[0], groups, shape[1] // groups), image)
-        self._add("Reshape", (by_channel,), by_group)
-        self.nodes[node.output] = replace(node, inputs=(by_group,))
+            self.nodes[node.output] = Node("Reshape", (by_channel,), node.output, (), node.name)
+        else:
+            grouped = shape[0], groups, shape[1] // groups
+            by_group = self._step(node, "groups", "Reshape", by_channel, grouped)
+            self.nodes[node.output] = replace(node, inputs=(by_group,))
 
     def _compute(self, node: Node, images: list[_Image]) -> None:
         """An elementwise operator on images, and its result grouped for whoever else reads it."""
         shape = self.types[images[0].value].shape
-        groups = self.types[node.output].shape[1]
         inputs = tuple(
-            self.images[value].value if value in self.images else self._spread(value, groups, shape)
+            self.images[value].value if value in self.images else self._spread(node, value, shape)
             for value in node.inputs
         )
-        out = self._new(f"{node.output}/image", shape, node.output)
+        out = add_value(self.types, f"{node.output}/image", self.types[node.output].shaped(shape))
         self.nodes[out] = replace(node, inputs=inputs, output=out)
         self.images[node.output] = _Image(out, frozenset().union(*(image.roots for image in images)))
-        self._add("Reshape", (out,), node.output)
+        self.nodes[node.output] = Node("Reshape", (out,), node.output, (), f"{node.name}/grouped")
 
-    def _spread(self, value: str, groups: int, image: tuple[int, ...]) -> str:
-        """One number a group, as one a channel of `image`."""
+    def _spread(self, node: Node, value: str, image: tuple[int, ...]) -> str:
+        """One number a group, which `node` reads beside groups, as one a channel of `image`."""
         shape = self.types[value].shape
         if not shape:
             return value
         batch, count, _ = (1,) * (3 - len(shape)) + shape
-        members = image[1] // groups if count > 1 else 1
+        members = image[1] // self.types[node.output].shape[1] if count > 1 else 1
         flat = (batch, count * members, *(1,) * (len(image) - 2))
-        name = self._new(f"{value}/channels", flat, value)
         if value in self.constants:
+            name = add_value(self.types, f"{value}/channels", self.types[value].shaped(flat))
             data = self.constants[value].reshape(batch, count)
             self.constants[name] = np.repeat(data, members, axis=1).reshape(flat)
             return name
-        repeated = value
         if members > 1:
-            rows = self._new(f"{value}/rows", (batch, count, 1), value)
-            self._add("Reshape", (value,), rows)
-            repeated = self._new(f"{value}/repeated", (batch, count, members), value)
-            self._add("Expand", (rows,), repeated)
-        self._add("Reshape", (repeated,), name)
-        return name
+            rows = self._step(node, "rows", "Reshape", value, (batch, count, 1))
+            value = self._step(node, "repeated", "Expand", rows, (batch, count, members))
+        return self._step(node, "spread", "Reshape", value, flat)
 
-    def _add(self, op: str, inputs: tuple[str, ...], output: str, **attrs: Attribute) -> None:
-        self.nodes[output] = Node(op, inputs, output, tuple(sorted(attrs.items())), output)
-
-    def _new(self, name: str, shape: tuple[int, ...], like: str) -> str:
-        """A name that nothing has yet, for a value of `shape` and of the element type of another one."""
-        while name in self.types:
-            name += "'"
-        self.types[name] = Type(self.types[like].dtype, shape)
-        return name
+    def _step(
+        self, node: Node, label: str, op: str, source: str, shape: tuple[int, ...], **attrs: Attribute
+    ) -> str:
+        """The value of a new node that helps to compute `node`, with the element type of its only input, `source`."""
+        out = add_value(self.types, f"{node.output}/{label}", self.types[source].shaped(shape))
+        self.nodes[out] = Node(op, (source,), out, tuple(sorted(attrs.items())), f"{node.name}/{label}")
+        return out

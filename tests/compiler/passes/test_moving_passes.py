@@ -137,6 +137,27 @@ def test_layer_norm_and_products_channels_last_need_no_transposes(
     assert ops(made)[-4:] == ["Conv", "Relu", "Conv", "Add"]
 
 
+def test_model_may_use_the_names_that_passes_make(tmp_path: Path) -> None:
+    """Values that are called like moved constants and like results before a transpose."""
+    nodes = [
+        node("Relu", ["x"], ["c/before_transpose"]),
+        node("Transpose", ["c/before_transpose"], ["a"], perm=TO_LAST),
+        node("Add", ["a", "k"], ["b"]),
+        node("MatMul", ["b", "w"], ["c"]),
+        node("Transpose", ["c"], ["d"], perm=TO_FIRST),
+        node("Conv", ["d", "w/kernel"], ["e"]),
+        node("Mul", ["e", "k/perm_0_3_1_2"], ["y"]),
+    ]
+    constants = {
+        "k": weights(1, 6, 5, 4),
+        "k/perm_0_3_1_2": weights(1, 4, 6, 5),
+        "w": weights(4, 4),
+        "w/kernel": weights(4, 4, 1, 1),
+    }
+    made = canonical(tmp_path, nodes, constants)
+    assert ops(made) == ["Relu", "Add", "Conv", "Conv", "Mul"]
+
+
 def test_product_of_another_transpose_stays(tmp_path: Path) -> None:
     nodes = [node("Transpose", ["x"], ["a"], perm=[0, 1, 3, 2]), node("MatMul", ["a", "w"], ["y"])]
     made = canonical(tmp_path, nodes, {"w": weights(6, 3)})
