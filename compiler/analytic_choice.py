@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import ceil, prod
 
-from .anchors.contraction import pairs_tails
 from .anchors.dot import side_by_side
 from .anchors.region import LINE_ELEMENTS, balanced
+from .anchors.sums import pairs_tails
 from .choice import MOST_VECTORS, Choice, Signature, block_registers, may_be_dot, window_registers
 from .target import Machine
 

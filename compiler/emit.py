@@ -208,7 +208,19 @@ class Emitter:
         """The elements of `a` and then `b` with those numbers."""
         if len(order) == 1:
             return self.extract(a, order[0])
+        if lanes_of(a) == 1:
+            return self.splat(a, len(order))
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
+
+    def shuffle(self, lanes: int, order: Sequence[int]) -> Callable[[Value], Value]:
+        """`shuffled` of one vector of so many lanes after the other, by the same order."""
+        across = any(number // 4 != i // 4 for i, number in enumerate(order))
+        if not (lanes == len(order) == 16 and across and self.target.arch == "x86_64"):
+            return lambda vector: self.shuffled(vector, vector, order)
+        # AVX-512: one instruction by numbers in a register, for which LLVM would take two or three by numbers of their own
+        numbers = self.hidden(ir.Constant(ir.VectorType(I32, 16), list(order)))
+        single = self.type("float32", 16)
+        return lambda vector: self.intrinsic("llvm.x86.avx512.permvar.sf.512", single, [vector, numbers])
 
     def joined(self, a: Value, b: Value) -> Value:
         """The elements of `a` and then those of `b`, which are no more."""
@@ -228,10 +240,10 @@ class Emitter:
         return self.builder.select(self._second_half, b, a)
 
     def hidden(self, value: Value) -> Value:
-        """The same vector or integer, of which LLVM does not know what it is made of."""
+        """The same vector, integer or pointer, of which LLVM does not know what it is made of."""
         same = ir.FunctionType(value.type, [value.type])
         vector = "w" if self.target.arch == "aarch64" else "v"
-        register = "r" if isinstance(value.type, ir.IntType) else vector
+        register = "r" if isinstance(value.type, ir.IntType | ir.PointerType) else vector
         return self.builder.asm(same, "", f"={register},0", [value], False)
 
     def widened(self, vector: Value, lanes: int) -> Value:

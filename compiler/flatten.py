@@ -141,7 +141,7 @@ def merge_axes(stage: Stage, constants: frozenset[str], kept: frozenset[int] = f
                     if outer is inner or merged or {outer.id, inner.id} & kept:
                         continue
                     if _mergeable(wide := _widened(stage, outer, inner), outer, inner, constants):
-                        stage, merged = _merge(wide, outer, inner), True
+                        stage, merged = merge_pair(wide, outer, inner), True
     return stage
 
 
@@ -172,7 +172,7 @@ def merge_shared(
         at = next(i for i, axis in enumerate(left) if axis.id == inner.id)
         outer, inner = left[at - 1], left[at]
         if all(_mergeable(stage, outer, inner, constants) for stage in stages):
-            stages = [_merge(stage, outer, inner) for stage in stages]
+            stages = [merge_pair(stage, outer, inner) for stage in stages]
             left[at - 1 : at + 1] = [replace(outer, extent=outer.extent * inner.extent)]
     return stages, tuple(left)
 
@@ -207,23 +207,23 @@ def _mergeable(stage: Stage, outer: Axis, inner: Axis, constants: frozenset[str]
             return False
     for node in walk(*exprs):
         indexes += _indexes(node)
-    return all(_walks_as_one(index, outer, inner) for index in indexes)
+    return all(walks_as_one(index, outer, inner) for index in indexes)
 
 
 def _own(stage: Stage, operand: Operand) -> tuple[Axis, ...]:
     return tuple(a for a in stage.axes + stage.reduce if a in operand.axes and Index.of(a) in operand.map)
 
 
-def _walks_as_one(index: Index, outer: Axis, inner: Axis) -> bool:
+def walks_as_one(index: Index, outer: Axis, inner: Axis) -> bool:
     a, b = index.coefficient(outer.id), index.coefficient(inner.id)
     return a is not None and b is not None and a == b * inner.extent
 
 
-def _merge(stage: Stage, outer: Axis, inner: Axis) -> Stage:
+def merge_pair(stage: Stage, outer: Axis, inner: Axis) -> Stage:
     whole = Axis(outer.id, outer.extent * inner.extent)
 
     def change(index: Index) -> Index:
-        if _walks_as_one(index, outer, inner):
+        if walks_as_one(index, outer, inner):
             step = index.coefficient(inner.id)
             rest = tuple(
                 t

@@ -90,14 +90,12 @@ def _divided(e: Emitter, inner: Coord, div: int, mod: int) -> Coord:
         period = div * (mod or 1)
         up = -(inner.lo // period) * period
         return _divided(e, inner + up, div, mod) + (0 if mod else -(up // div))
-    if div != 1 and inner.align % div == 0 and all(f % div == 0 for _, f in inner.terms):
-        quotient = Coord(
-            inner.const // div,
-            tuple((v, f // div) for v, f in inner.terms),
-            inner.lo // div,
-            inner.hi // div,
-            inner.align // div,
-        )
+    if div != 1 and inner.align % div == 0:
+        terms = tuple((v, f // div) for v, f in inner.terms)
+        if any(f % div for _, f in inner.terms):
+            moving = e.materialise(inner + -inner.const)
+            terms = ((e.builder.sdiv(moving, e.i64(div), flags=["exact"]), 1),)
+        quotient = Coord(inner.const // div, terms, inner.lo // div, inner.hi // div, inner.align // div)
         return _divided(e, quotient, 1, mod)
     value = e.materialise(inner)
     lo, hi = inner.lo // div, inner.hi // div

@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import ceil, prod
 from typing import Literal
 
+from .anchors.lane_groups import lane_groups
 from .anchors.pads import pads_of
 from .anchors.reduce import neutral
 from .anchors.region import axis_of, balanced
@@ -187,7 +188,11 @@ def _reads_in_place(stage: Stage, place: Place, operand: Operand, machine: Machi
     if stage.anchor in ("depthwise", "pool") and operand is stage.operands[0]:
         return (
             in_place(operand)
-            and (stride(operand, place.lane) == 1 or axis_of(stage, place.lane).extent == 1)
+            and (
+                stride(operand, place.lane) == 1
+                or axis_of(stage, place.lane).extent == 1
+                or lane_groups(stage, place.lane) is not None
+            )
             and _leaves_pads_out(stage, place, operand)
         )
     return True

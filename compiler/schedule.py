@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import prod
 from typing import Protocol
 
+from .across_groups import across_groups
 from .anchors.region import axis_of
 from .choice import Choice, Signature, Tunable
 from .expr import Const, Expr, Guard, Load, Lookup, const, cost, guard, loads
@@ -114,13 +115,16 @@ def schedule_stage(
     rows: tuple[Axis, ...] = (),
 ) -> tuple[Stage, Place]:
     """A flat stage with its axes merged but for those `kept` or shared as `rows`, its anchor chosen, and how it is computed."""
-    kept = kept | {axis.id for axis in rows}
-    stage = merge_axes(_anchored(stage), constants, kept)
+    fixed = bool(kept) and row is None
+    window = across_groups(stage, constants, choose.machine, MOST_TAPS) if not kept and not rows else None
+    walked = rows if window is None else window.axes
+    kept = kept | {axis.id for axis in walked}
+    stage = merge_axes(_anchored(stage) if window is None else window, constants, kept)
     weights = stage.operands[1].expr if len(stage.operands) == 2 else None
     packed = isinstance(weights, Load) and weights.buffer in constants
     if rows:
         return _by_rows(stage, choose, rows, packed)
-    return place_stage(stage, choose, packed, row, fixed=bool(kept) and row is None)
+    return place_stage(stage, choose, packed, row, fixed)
 
 
 def _anchored(stage: Stage) -> Stage:
@@ -243,12 +247,19 @@ def slides(operand: Operand, axis: int) -> bool:
     return any(axis in index.axes and len(index.axes) > 1 for index in operand.map)
 
 
+def _by_groups(operand: Operand, axis: Axis) -> bool:
+    """Whether several neighbours along an axis read the same of the operand: the outputs of its groups."""
+    return any(term.inner == axis and term.div > 1 for index in operand.map for term in index.terms)
+
+
 def _window(
     stage: Stage, choose: Choose, packed: bool, fixed: bool, forced: int | None
 ) -> tuple[Stage, Place]:
     x = stage.operands[0]
     free = [axis for axis in stage.axes if axis.id != forced]
-    channels = [axis for axis in free if not slides(x, axis.id) and Index.of(axis) in x.map]
+    channels = [
+        axis for axis in free if _by_groups(x, axis) or (not slides(x, axis.id) and Index.of(axis) in x.map)
+    ]
     # Every column of a block takes the same weights: these vary along lanes, rows or outer axes.
     weighted = [axis for axis in stage.axes if stage.operands[1:] and depends(stage.operands[1], axis.id)]
     channels = [axis for axis in channels if axis in weighted] or channels

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, prod
+from math import prod
 
 from ..emit import Coord, Emitter, Value, lanes_of
 from ..expr import Expr, Load
@@ -34,6 +34,7 @@ from .region import (
     rows,
     store_all,
 )
+from .sums import Sums, pairs_tails
 
 TOGETHER = 4
 """Steps whose elements of a are loaded together, a vector of them for each column, where multiply-adds read a lane. Elsewhere steps are kept apart:
@@ -96,38 +97,6 @@ def _lane_blocks(low: Lowering, stage: Stage, place: Place, region: Region, batc
 
 
 @dataclass(frozen=True)
-class _Sums:
-    """Where a block's sums stand in the list that its loops carry: by column and vector, then the last vectors that pairs of columns share.
-
-    They do so where they are narrow: one multiply-add then serves both columns. The elements of a have to be at hand as vectors, which the vectors
-    before the last need too.
-    """
-
-    parts: list[tuple[int, int]]
-    """Offset and lanes of each vector."""
-    columns: int
-    paired: bool
-
-    @property
-    def own(self) -> int:
-        """Vectors that a column has to itself."""
-        return len(self.parts) - self.paired
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return self.own * self.columns + self.paired * ceil(self.columns / 2)
-
-    def shared(self, part: int) -> bool:
-        """Whether two columns share that vector."""
-        return part == self.own
-
-    def number(self, column: int, part: int) -> int:
-        """The sum of a column and vector in the list."""
-        return self.own * self.columns + column // 2 if self.shared(part) else column * self.own + part
-
-
-@dataclass(frozen=True)
 class _Micro:
     """The code of one register block at lanes ``[n, n + width)``."""
 
@@ -150,22 +119,29 @@ class _Micro:
 
     @cached_property
     def _prefetches(self) -> bool:
-        """Whether the weights of the next lane block are asked for while those of this one are used again and again: all come from beyond the L2.
+        """Whether b of the next lane block is asked for while that of this one is used again and again: all comes from beyond the L2.
 
-        Without it a block's first columns wait for them, the others find them near, and memory rests.
+        Without it a block's first columns wait for it, the others find it near, and memory rests.
         """
-        if self.place.col is None or self.machine.a_form != "broadcast":
+        b = self.stage.operands[1].inlined()
+        if self.place.col is None or self.machine.a_form != "broadcast" or not isinstance(b, Load):
             return False
-        depth = prod(axis.extent for axis in self.stage.reduce)
         columns = axis_of(self.stage, self.place.col).extent
-        all_lanes = prod(
-            a.extent for a in (axis_of(self.stage, self.place.lane), *batch_axes(self.stage, self.place))
-        )
+        lanes = axis_of(self.stage, self.place.lane).extent
+        if self.place.packed:
+            lanes *= prod(axis.extent for axis in batch_axes(self.stage, self.place))
+        elif b.map[0].coefficient(self.place.lane) != 1:
+            return False
         return (
             columns > self.place.block.mr
-            and 4 * depth * self.width <= self.machine.l2_bytes // 4
-            and 4 * depth * all_lanes > self.machine.l2_bytes
+            and 4 * self._depth * self.width <= self.machine.l2_bytes // 4
+            and 4 * self._depth * lanes > self.machine.l2_bytes
         )
+
+    @cached_property
+    def _depth(self) -> int:
+        """Steps of the whole reduction."""
+        return prod(axis.extent for axis in self.stage.reduce)
 
     def emit(self, point: Point, first: Coord, mr: int) -> None:
         """`mr` columns from `first` on: run over k, store."""
@@ -186,12 +162,12 @@ class _Micro:
             return lanes
         return min(self.machine.lanes, 1 << (self.width - 1).bit_length())
 
-    def _sums(self, columns: int) -> _Sums:
+    def _sums(self, columns: int) -> Sums:
         parts = pieces(self.width, self.machine.lanes)
         paired = columns > 1 and len(parts) > 1 and pairs_tails(parts[-1][1], self.machine)
-        return _Sums(parts, columns, paired)
+        return Sums(parts, columns, paired)
 
-    def _apart(self, sums: _Sums, values: list[Value]) -> list[Value]:
+    def _apart(self, sums: Sums, values: list[Value]) -> list[Value]:
         """The sums by column and part, none wider than its part."""
         half = self.machine.lanes // 2
         return [
@@ -243,7 +219,7 @@ class _Micro:
 
         e.loop(0, mr, 1, row)
 
-    def _reduce(self, places: list[Point], layout: _Sums) -> list[Value]:
+    def _reduce(self, places: list[Point], layout: Sums) -> list[Value]:
         """Loops over the reduce axes in `k_order`, the innermost unrolled, carrying the sums."""
         e = self.low.emitter
         axes = [axis_of(self.stage, number) for number in self.place.k_order]
@@ -298,7 +274,7 @@ class _Micro:
     def _steps(
         self,
         places: list[Point],
-        layout: _Sums,
+        layout: Sums,
         k: Coord,
         axis: int | None,
         steps: Sequence[int],
@@ -369,20 +345,22 @@ class _Micro:
         e, place = self.low.emitter, self.place
         b = self.stage.operands[1].inlined()
         if not place.packed:
-            return self.low.evaluate(b, point.at(place.lane, self.n + offset).over(place.lane, lanes))
+            at = point.at(place.lane, self.n + offset).over(place.lane, lanes)
+            if self._prefetches and isinstance(b, Load):
+                self._ask_for(b, coordinate(e, b.map[0], at) + self.width, offset)
+            return self.low.evaluate(b, at)
         assert isinstance(b, Load)
-        depth = prod(axis_of(self.stage, number).extent for number in place.k_order)
         batch = coordinate(e, packed_batch(self.stage, place), point)
-        base = batch * depth + self.n * depth + k * self.width + offset
-        if self._prefetches and offset % LINE_ELEMENTS == 0:
-            following = e.address(self.low.pointers[b.buffer], b.dtype, base + depth * self.width)
-            e.prefetch(following, near=4 * depth * self.width <= self.machine.l1_bytes)
+        base = batch * self._depth + self.n * self._depth + k * self.width + offset
+        if self._prefetches:
+            self._ask_for(b, base + self._depth * self.width, offset)
         return e.load(e.address(self.low.pointers[b.buffer], b.dtype, base), b.dtype, lanes)
 
-
-def pairs_tails(lanes: int, machine: Machine) -> bool:
-    """Whether last vectors of so many lanes share a register by pairs of columns: two fit, and elements of a are broadcast."""
-    return machine.a_form == "broadcast" and machine.lanes > 4 and 2 * lanes <= machine.lanes
+    def _ask_for(self, b: Load, element: Coord, offset: int) -> None:
+        """Prefetch that element of b, for the vector at an offset of the lane block, once a cache line."""
+        if offset % LINE_ELEMENTS == 0:
+            e, near = self.low.emitter, 4 * self._depth * self.width <= self.machine.l1_bytes
+            e.prefetch(e.address(self.low.pointers[b.buffer], b.dtype, element), near)
 
 
 def _lane_reader(e: Emitter, vectors: list[Value], element: int) -> Callable[[int], Value]:

@@ -9,7 +9,9 @@ when the code is made, and their missing taps are not emitted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..emit import Coord, Value
 from ..expr import Const, Expr, Guard, Load, loads
@@ -18,6 +20,7 @@ from ..kernel import Place
 from ..lower_expr import Lowering, Point, bound_verdict, coordinate
 from ..lower_primitive import combine
 from ..stage import Stage
+from .lane_groups import LaneGroups, lane_groups
 from .region import (
     Region,
     axis_of,
@@ -36,7 +39,7 @@ FILL = "fill"
 
 def emit_window(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
     """Every column and channel of the region's rows."""
-    window = _Window(low, stage, place, *window_axes(stage, place))
+    window = _Window(low, stage, place, *window_axes(stage, place), lane_groups(stage, place.lane))
     row = axis_of(stage, place.row)
     free = free_axes(stage, place)
     row_blocks(
@@ -78,7 +81,11 @@ def fill_row(stage: Stage, place: Place) -> tuple[int, int, float] | None:
     if not by_row:
         return None
     _, cols = window_axes(stage, place)
-    inner = _part(load.map[0], {*cols, place.col, place.lane} | {a.id for a in free_axes(stage, place)})
+    groups = lane_groups(stage, place.lane)
+    phase = set() if groups is None else {groups.phase}
+    inner = _part(
+        load.map[0], {*cols, *phase, place.col, place.lane} | {a.id for a in free_axes(stage, place)}
+    )
     lo, hi = inner.range
     for bound in by_col:
         scale = next(
@@ -107,6 +114,8 @@ class _InputRow:
 
     pointer: Value
     taps: tuple[tuple[int, tuple[int, ...]], ...]
+    phase: int
+    """Which input of each group it gives, where lanes run across groups."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,7 @@ class _Window:
     place: Place
     row_taps: tuple[int, ...]
     col_taps: tuple[int, ...]
+    groups: LaneGroups | None
 
     def emit_rows(self, point: Point, height: int) -> None:
         """The output rows from `point` on: blocks with an edge column are code of their own, those between them a loop."""
@@ -141,18 +151,21 @@ class _Window:
                 row = tuple(sum((index.coefficient(axis) or 0) * i for axis, i in steps) for index in where)
                 found.setdefault(row, []).append((r, taps))
         return [
-            _InputRow(self._row_pointer(point, *uses[0]), tuple(uses)) for _, uses in sorted(found.items())
+            _InputRow(self._row_pointer(point, *uses[0]), tuple(uses), self._phase(uses[0][1]))
+            for _, uses in sorted(found.items())
         ]
+
+    def _phase(self, taps: tuple[int, ...]) -> int:
+        counted = zip(self.row_taps, taps, strict=True)
+        return sum(tap for axis, tap in counted if self.groups is not None and axis == self.groups.phase)
 
     def _row_pointer(self, point: Point, r: int, taps: tuple[int, ...]) -> Value:
         """The address of the row under a tap along rows, seen from row `r` of a block: an input row, or the fill row."""
         e = self.low.emitter
         load, by_row, _, _ = split_guard(self.stage, self.place)
-        inner = {self.place.col, self.place.lane, *self.col_taps} | {
-            a.id for a in free_axes(self.stage, self.place)
-        }
+        inside = self._within_row | ({self.groups.phase} if self.groups else set())
         outer = Index(
-            load.map[0].const, tuple(t for t in load.map[0].terms if not (Index(0, (t,)).axes & inner))
+            load.map[0].const, tuple(t for t in load.map[0].terms if not (Index(0, (t,)).axes & inside))
         )
         coords = {axis: Coord.at(i) for axis, i in zip(self.row_taps, taps, strict=True)}
         at = Point({**point.coords, **coords}).at(self.place.row, point.coords[self.place.row] + r)
@@ -173,6 +186,12 @@ class _Window:
         # `outer` has the whole constant of the address: the fill row must look as if it had it too
         blank = e.address(self.low.pointers[FILL], load.dtype, Coord.at(-fill[1]))
         return e.builder.select(condition, real, blank)
+
+    @cached_property
+    def _within_row(self) -> set[int | None]:
+        """Axes whose steps lead from an element of an input row to another of that row."""
+        free = free_axes(self.stage, self.place)
+        return {self.place.col, self.place.lane, *self.col_taps, *(axis.id for axis in free)}
 
     def _row_steps(self) -> list[tuple[int, ...]]:
         return _steps(self.stage, self.row_taps)
@@ -234,11 +253,16 @@ class _Window:
         weights: dict[tuple[int, ...], Value] = {}
         apart = self._weights_vary_by_row()
         for row in over:
+            # LLVM would load a row once for all inputs of its groups, and spill it
+            pointer = row.pointer if self.groups is None else e.hidden(row.pointer)
+            readers: dict[int, Callable[[Value], Value]] = {}
             loaded: tuple[int, Value] | None = None
             for where, number, taps in uses:
                 point = rows[0][number]
                 if loaded is None or loaded[0] != where.const:
-                    loaded = where.const, e.load(e.address(row.pointer, dtype, where), dtype, point.lanes)
+                    if point.lanes not in readers:
+                        readers[point.lanes] = self._reader(row, point.lanes)
+                    loaded = where.const, readers[point.lanes](e.address(pointer, dtype, where))
                 for r, row_taps in row.taps:
                     weight = (r if apart else 0, *row_taps, *taps, point.coords[self.place.lane].const)
                     if len(stage.operands) > 1 and weight not in weights:
@@ -248,6 +272,13 @@ class _Window:
             for point, acc in zip(points, totals, strict=True):
                 assert acc is not None
                 store_all(self.low, stage, point, acc)
+
+    def _reader(self, row: _InputRow, lanes: int) -> Callable[[Value], Value]:
+        """Reads what so many lanes multiply from a place in the row on."""
+        e, dtype = self.low.emitter, self.stage.operands[0].expr.dtype
+        if self.groups is None:
+            return lambda pointer: e.load(pointer, dtype, lanes)
+        return self.groups.reader(e, dtype, row.phase, lanes)
 
     def _weights_vary_by_row(self) -> bool:
         """Whether rows are channels, or groups of them."""
@@ -276,15 +307,12 @@ class _Window:
     def _offset(self, point: Point, taps: tuple[int, ...]) -> Coord:
         """Where the input vector under a tap lies from its row's pointer on; for columns of a block, apart by constants."""
         load, _, _, _ = split_guard(self.stage, self.place)
-        inner = {self.place.col, self.place.lane, *self.col_taps} | {
-            a.id for a in free_axes(self.stage, self.place)
-        }
         at = Point(
             {**point.coords, **{axis: Coord.at(i) for axis, i in zip(self.col_taps, taps, strict=True)}},
             point.lane,
             point.lanes,
         )
-        return coordinate(self.low.emitter, _part(load.map[0], inner), at)
+        return coordinate(self.low.emitter, _part(load.map[0], self._within_row), at)
 
     def _weight(self, point: Point, row: tuple[int, ...], taps: tuple[int, ...]) -> Value:
         e, place = self.low.emitter, self.place

@@ -9,7 +9,7 @@ import pytest
 
 from fusekit.toolkit.zoo import export
 
-from ..machine.nets import mini_net, save
+from ..machine.nets import inner_conv_net, mini_net, save
 from .run_bundles import check_against_reference, run_bundles, variants
 
 on_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="host: this is no x86-64")
@@ -37,6 +37,12 @@ def assert_right(
 ])  # fmt: skip
 def test_mini_net_is_right_on_an_emulated_cpu(target: str, cpu: str, tmp_path: Path) -> None:
     assert_right(save(mini_net(), tmp_path / "mini.onnx"), target, cpu, tmp_path)
+
+
+def test_groups_of_two_channels_are_right_on_an_emulated_cpu(tmp_path: Path) -> None:
+    """Lanes across groups, with a tail of half a vector."""
+    net = save(inner_conv_net(22, 22, 3, 9, group=11), tmp_path / "groups.onnx")
+    assert_right(net, "cortex-a76", "cortex-a76", tmp_path)
 
 
 @on_x86

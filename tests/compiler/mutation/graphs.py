@@ -33,6 +33,13 @@ def sliding(net: Net) -> None:
     _conv(net, value, (6, 11, 2, 3), (1, 6, 4, 2), group=3)
 
 
+def grouped(net: Net) -> None:
+    """Groups of two outputs between other convolutions: lanes across groups, several of them in the narrowest vector."""
+    value = _conv(net, net.input(1, 4, 6, 7), (12, 4, 1, 1), (1, 12, 6, 7))
+    value = _conv(net, value, (12, 2, 3, 3), (1, 12, 6, 7), pads=(1, 1, 1, 1), group=6)
+    _conv(net, value, (3, 12, 1, 1), (1, 3, 6, 7))
+
+
 def padded(net: Net) -> None:
     """A first layer that reads its input where it lies, pads left out."""
     value = _conv(net, net.input(1, 3, 9, 23), (9, 3, 3, 3), (1, 9, 9, 23), pads=(1, 2, 1, 0))
@@ -133,6 +140,7 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
     build.__name__: build
     for build in (
         sliding,
+        grouped,
         padded,
         band,
         part,

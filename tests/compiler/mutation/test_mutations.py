@@ -88,8 +88,8 @@ MUTATIONS = (
     ),
     Mutation(
         "anchors/contraction.py",
-        "self.n * depth + k * self.width + offset",
-        "self.n * depth + k * self.width",
+        "self.n * self._depth + k * self.width + offset",
+        "self.n * self._depth + k * self.width",
         "sliding",
         "machine code",
     ),
@@ -106,6 +106,7 @@ MUTATIONS = (
     Mutation(
         "anchors/pads.py", "e.i64(bound.hi), first", "e.i64(bound.hi - 1), first", "padded", "machine code"
     ),
+    Mutation("anchors/lane_groups.py", "* self.inputs + phase", "* self.inputs", "grouped", "machine code"),
     Mutation(
         "anchors/window.py",
         "tap = tap * axis_of(self.stage, number).extent + fixed",
