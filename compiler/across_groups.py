@@ -27,7 +27,7 @@ def across_groups(stage: Stage, constants: frozenset[str], machine: Machine, mos
     if len(stage.operands) != 2 or prod(axis.extent for axis in stage.reduce) > most_taps:
         return None
     x, weights = stage.operands
-    pair = _group_and_output(stage)
+    pair = _group_and_output(stage) if x.expr.dtype == "float32" else None
     if pair is None or not isinstance(weights.expr, Load) or weights.expr.buffer not in constants:
         return None
     group, output = pair

@@ -91,6 +91,7 @@ def _divided(e: Emitter, inner: Coord, div: int, mod: int) -> Coord:
         up = -(inner.lo // period) * period
         return _divided(e, inner + up, div, mod) + (0 if mod else -(up // div))
     if div != 1 and inner.align % div == 0:
+        # what moves is a multiple of `div`, of either sign: the constant is divided on its own, and stays known
         terms = tuple((v, f // div) for v, f in inner.terms)
         if any(f % div for _, f in inner.terms):
             moving = e.materialise(inner + -inner.const)

@@ -117,7 +117,8 @@ def schedule_stage(
     """A flat stage with its axes merged but for those `kept` or shared as `rows`, its anchor chosen, and how it is computed."""
     fixed = bool(kept) and row is None
     window = across_groups(stage, constants, choose.machine, MOST_TAPS) if not kept and not rows else None
-    walked = rows if window is None else window.axes
+    # with lanes across groups axes stay as they are: merged, the operand would lose the coordinates that say which are its groups
+    walked = rows if window is None else window.axes + window.reduce
     kept = kept | {axis.id for axis in walked}
     stage = merge_axes(_anchored(stage) if window is None else window, constants, kept)
     weights = stage.operands[1].expr if len(stage.operands) == 2 else None

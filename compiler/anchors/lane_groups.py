@@ -17,16 +17,19 @@ from ..stage import Stage
 
 @dataclass(frozen=True)
 class LaneGroups:
-    """Inputs and lanes (outputs) of a group, and the reduce axis that counts its inputs; None where it has one."""
+    """Inputs and lanes (outputs) of a group, and the reduce axis that counts its inputs; None where it has one.
+
+    Inputs are taps along rows: a window's columns never slide along them.
+    """
 
     inputs: int
     lanes: int
-    phase: int | None
+    axis: int | None
 
-    def reader(self, e: Emitter, dtype: str, phase: int, lanes: int) -> Callable[[Value], Value]:
-        """Reads input `phase` of each group from a pointer on, in all lanes of the group."""
+    def reader(self, e: Emitter, dtype: str, number: int, lanes: int) -> Callable[[Value], Value]:
+        """Reads input `number` of each group from a pointer on, in all lanes of the group."""
         inputs = lanes // self.lanes * self.inputs
-        spread = e.shuffle(inputs, [i // self.lanes * self.inputs + phase for i in range(lanes)])
+        spread = e.shuffle(inputs, [i // self.lanes * self.inputs + number for i in range(lanes)])
         return lambda pointer: spread(e.load(pointer, dtype, inputs))
 
 

@@ -82,10 +82,8 @@ def fill_row(stage: Stage, place: Place) -> tuple[int, int, float] | None:
         return None
     _, cols = window_axes(stage, place)
     groups = lane_groups(stage, place.lane)
-    phase = set() if groups is None else {groups.phase}
-    inner = _part(
-        load.map[0], {*cols, *phase, place.col, place.lane} | {a.id for a in free_axes(stage, place)}
-    )
+    inside = {*cols, place.col, place.lane, *(a.id for a in free_axes(stage, place))}
+    inner = _part(load.map[0], inside if groups is None else {*inside, groups.axis})
     lo, hi = inner.range
     for bound in by_col:
         scale = next(
@@ -114,7 +112,7 @@ class _InputRow:
 
     pointer: Value
     taps: tuple[tuple[int, tuple[int, ...]], ...]
-    phase: int
+    group_input: int
     """Which input of each group it gives, where lanes run across groups."""
 
 
@@ -151,19 +149,19 @@ class _Window:
                 row = tuple(sum((index.coefficient(axis) or 0) * i for axis, i in steps) for index in where)
                 found.setdefault(row, []).append((r, taps))
         return [
-            _InputRow(self._row_pointer(point, *uses[0]), tuple(uses), self._phase(uses[0][1]))
+            _InputRow(self._row_pointer(point, *uses[0]), tuple(uses), self._group_input(uses[0][1]))
             for _, uses in sorted(found.items())
         ]
 
-    def _phase(self, taps: tuple[int, ...]) -> int:
+    def _group_input(self, taps: tuple[int, ...]) -> int:
         counted = zip(self.row_taps, taps, strict=True)
-        return sum(tap for axis, tap in counted if self.groups is not None and axis == self.groups.phase)
+        return sum(tap for axis, tap in counted if self.groups is not None and axis == self.groups.axis)
 
     def _row_pointer(self, point: Point, r: int, taps: tuple[int, ...]) -> Value:
         """The address of the row under a tap along rows, seen from row `r` of a block: an input row, or the fill row."""
         e = self.low.emitter
         load, by_row, _, _ = split_guard(self.stage, self.place)
-        inside = self._within_row | ({self.groups.phase} if self.groups else set())
+        inside = self._within_row | ({self.groups.axis} if self.groups else set())
         outer = Index(
             load.map[0].const, tuple(t for t in load.map[0].terms if not (Index(0, (t,)).axes & inside))
         )
@@ -278,7 +276,7 @@ class _Window:
         e, dtype = self.low.emitter, self.stage.operands[0].expr.dtype
         if self.groups is None:
             return lambda pointer: e.load(pointer, dtype, lanes)
-        return self.groups.reader(e, dtype, row.phase, lanes)
+        return self.groups.reader(e, dtype, row.group_input, lanes)
 
     def _weights_vary_by_row(self) -> bool:
         """Whether rows are channels, or groups of them."""

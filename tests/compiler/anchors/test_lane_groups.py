@@ -96,3 +96,21 @@ def test_prologue_of_two_values_keeps_its_lanes(target: str) -> None:
         axis.extent for s, p in stages if s.anchor == "depthwise" for axis in s.axes if axis.id == p.lane
     ]
     assert lanes == ([12] if few(target, 2) else [])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_map_of_one_position_with_work_before_it(target: str) -> None:
+    """The groups are then the only axis that could be taken for rows."""
+    net = Net()
+    scaled = net.binary("Mul", net.input(2, 16, 1, 1), net.constant(16, 1, 1))
+    check(net, net.unary("Relu", net.conv(scaled, 32, group=8)), target, few(target, 4))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_channels_that_were_shuffled(target: str) -> None:
+    net = Net()
+    shape = (1, 20, 5, 6)
+    x = net.node("Reshape", (1, 4, 5, 5, 6), net.conv(net.input(1, 3, 5, 6), 20))
+    x = net.node("Transpose", (1, 5, 4, 5, 6), x, perm=(0, 2, 1, 3, 4))
+    x = net.node("Reshape", shape, x)
+    check(net, net.conv(x, 20, group=10), target, few(target, 2))

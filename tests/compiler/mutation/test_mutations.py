@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation(
         "anchors/pads.py", "e.i64(bound.hi), first", "e.i64(bound.hi - 1), first", "padded", "machine code"
     ),
-    Mutation("anchors/lane_groups.py", "* self.inputs + phase", "* self.inputs", "grouped", "machine code"),
+    Mutation("anchors/lane_groups.py", "* self.inputs + number", "* self.inputs", "grouped", "machine code"),
     Mutation(
         "anchors/window.py",
         "tap = tap * axis_of(self.stage, number).extent + fixed",
