@@ -90,12 +90,14 @@ def _divided(e: Emitter, inner: Coord, div: int, mod: int) -> Coord:
         period = div * (mod or 1)
         up = -(inner.lo // period) * period
         return _divided(e, inner + up, div, mod) + (0 if mod else -(up // div))
-    if div != 1 and inner.align % div == 0:
-        # what moves is a multiple of `div`, of either sign: the constant is divided on its own, and stays known
+    plain = all(f % div == 0 for _, f in inner.terms)
+    known = mod == 0 and inner.const % div == 0 and inner.lo >= inner.const > 0
+    if div != 1 and inner.align % div == 0 and (plain or known):
+        # what moves is a multiple of `div`, and so is the constant, which stays known: columns and vectors of a block are apart by it
         terms = tuple((v, f // div) for v, f in inner.terms)
-        if any(f % div for _, f in inner.terms):
+        if not plain:
             moving = e.materialise(inner + -inner.const)
-            terms = ((e.builder.sdiv(moving, e.i64(div), flags=["exact"]), 1),)
+            terms = ((e.builder.udiv(moving, e.i64(div), flags=["exact"]), 1),)
         quotient = Coord(inner.const // div, terms, inner.lo // div, inner.hi // div, inner.align // div)
         return _divided(e, quotient, 1, mod)
     value = e.materialise(inner)
