@@ -215,11 +215,13 @@ def _own(stage: Stage, operand: Operand) -> tuple[Axis, ...]:
 
 
 def walks_as_one(index: Index, outer: Axis, inner: Axis) -> bool:
+    """Whether a step of `outer` is as far as all steps of `inner` together, or the index depends on neither."""
     a, b = index.coefficient(outer.id), index.coefficient(inner.id)
     return a is not None and b is not None and a == b * inner.extent
 
 
 def merge_pair(stage: Stage, outer: Axis, inner: Axis) -> Stage:
+    """The stage with one axis, called as `outer`, in place of both; what does not walk them as one takes quotient and remainder."""
     whole = Axis(outer.id, outer.extent * inner.extent)
 
     def change(index: Index) -> Index:
