@@ -80,10 +80,7 @@ def fill_row(stage: Stage, place: Place) -> tuple[int, int, float] | None:
     load, by_row, by_col, fill = split_guard(stage, place)
     if not by_row:
         return None
-    _, cols = window_axes(stage, place)
-    groups = lane_groups(stage, place.lane)
-    inside = {*cols, place.col, place.lane, *(a.id for a in free_axes(stage, place))}
-    inner = _part(load.map[0], inside if groups is None else {*inside, groups.axis})
+    inner = _part(load.map[0], _within_row(stage, place))
     lo, hi = inner.range
     for bound in by_col:
         scale = next(
@@ -94,6 +91,14 @@ def fill_row(stage: Stage, place: Place) -> tuple[int, int, float] | None:
             min(hi, scale * (bound.hi - 1 - bound.index.const) + inner_rest(inner, bound)),
         )
     return hi - lo + 1, lo, fill
+
+
+def _within_row(stage: Stage, place: Place) -> set[int | None]:
+    """Axes whose steps lead from an element of an input row to another of that row."""
+    _, cols = window_axes(stage, place)
+    groups = lane_groups(stage, place.lane)
+    inputs = () if groups is None else (groups.axis,)
+    return {*cols, *inputs, place.col, place.lane, *(axis.id for axis in free_axes(stage, place))}
 
 
 def inner_rest(inner: Index, bound: Bound) -> int:
@@ -154,6 +159,7 @@ class _Window:
         ]
 
     def _group_input(self, taps: tuple[int, ...]) -> int:
+        """Which input of its group a tap along rows reads."""
         counted = zip(self.row_taps, taps, strict=True)
         return sum(tap for axis, tap in counted if self.groups is not None and axis == self.groups.axis)
 
@@ -161,9 +167,8 @@ class _Window:
         """The address of the row under a tap along rows, seen from row `r` of a block: an input row, or the fill row."""
         e = self.low.emitter
         load, by_row, _, _ = split_guard(self.stage, self.place)
-        inside = self._within_row | ({self.groups.axis} if self.groups else set())
         outer = Index(
-            load.map[0].const, tuple(t for t in load.map[0].terms if not (Index(0, (t,)).axes & inside))
+            load.map[0].const, tuple(t for t in load.map[0].terms if not (Index(0, (t,)).axes & self._inside))
         )
         coords = {axis: Coord.at(i) for axis, i in zip(self.row_taps, taps, strict=True)}
         at = Point({**point.coords, **coords}).at(self.place.row, point.coords[self.place.row] + r)
@@ -186,10 +191,8 @@ class _Window:
         return e.builder.select(condition, real, blank)
 
     @cached_property
-    def _within_row(self) -> set[int | None]:
-        """Axes whose steps lead from an element of an input row to another of that row."""
-        free = free_axes(self.stage, self.place)
-        return {self.place.col, self.place.lane, *self.col_taps, *(axis.id for axis in free)}
+    def _inside(self) -> set[int | None]:
+        return _within_row(self.stage, self.place)
 
     def _row_steps(self) -> list[tuple[int, ...]]:
         return _steps(self.stage, self.row_taps)
@@ -305,12 +308,11 @@ class _Window:
     def _offset(self, point: Point, taps: tuple[int, ...]) -> Coord:
         """Where the input vector under a tap lies from its row's pointer on; for columns of a block, apart by constants."""
         load, _, _, _ = split_guard(self.stage, self.place)
-        at = Point(
-            {**point.coords, **{axis: Coord.at(i) for axis, i in zip(self.col_taps, taps, strict=True)}},
-            point.lane,
-            point.lanes,
-        )
-        return coordinate(self.low.emitter, _part(load.map[0], self._within_row), at)
+        steps = {axis: Coord.at(i) for axis, i in zip(self.col_taps, taps, strict=True)}
+        if self.groups is not None and self.groups.axis is not None:
+            steps[self.groups.axis] = Coord.at(0)  # whole groups are read
+        at = Point({**point.coords, **steps}, point.lane, point.lanes)
+        return coordinate(self.low.emitter, _part(load.map[0], self._inside), at)
 
     def _weight(self, point: Point, row: tuple[int, ...], taps: tuple[int, ...]) -> Value:
         e, place = self.low.emitter, self.place

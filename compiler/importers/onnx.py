@@ -134,7 +134,7 @@ def _fold(model: onnx.ModelProto, proto: onnx.NodeProto, builder: Builder) -> No
     try:
         values = evaluate(proto, inputs, list(model.opset_import))
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = _first_line(error) or type(error).__name__
         raise Unsupported(f"its inputs are constant and ONNX Runtime cannot evaluate it: {reason}") from error
     for name, value in values.items():
         builder.add_constant(name, value)
@@ -238,9 +238,14 @@ def _as_unsupported() -> Iterator[None]:
     except Unsupported:
         raise
     except Exception as error:
-        said = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+        said = _first_line(error)
+        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
         raise Unsupported(f"it cannot be imported: {reason}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """What an exception says, without what follows in further lines; empty where it says nothing."""
+    return str(error).strip().partition("\n")[0]
 
 
 def _input_reason(name: str, type_: Type) -> str | None:

@@ -217,6 +217,19 @@ def test_message_when_a_constant_cannot_be_evaluated(message: Message, build: Bu
     )
 
 
+def test_message_when_what_evaluates_a_constant_says_nothing(
+    message: Message, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("fusekit.compiler.importers.onnx.evaluate", silent)
+    node = helper.make_node("Neg", ["c"], ["y"], name="n")
+    reason = "its inputs are constant and ONNX Runtime cannot evaluate it: MemoryError"
+    model = build([node], {"x": (2,)}, ["y"], {"c": np.ones(2, np.float32)})
+    assert message(model) == f"{CANNOT}Neg, node n: {reason}"
+
+
 def test_message_when_an_attribute_has_another_kind(message: Message, build: Build) -> None:
     node = helper.make_node("Scaler", ["x"], ["y"], name="n", domain="mine", names=["a", "b"])
     model = build([node], {"x": (2,)}, ["y"])
