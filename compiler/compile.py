@@ -24,13 +24,14 @@ from .objects import assemble
 from .passes import canonicalise
 from .placement import Placed, place
 from .plan import Plan, Step, make_plan
+from .planes import turn_planes
 from .program import generate_program, program_of
 from .relocatable import join_objects
 from .rows import form_rows
 from .schedule_table import Chooser, ScheduleTable, table_for
 from .target import Target, find_target
 from .tolerance import relative_tolerance
-from .winograd import form_winograd
+from .winograd import form_winograd, gains
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,13 @@ def lower_graph(graph: Graph, options: Options) -> Stages:
     table = table_for(target) if options.schedules is None else options.schedules.checked(target)
     choose = Chooser(table, target.machine)
     fused = fuse(graph, options.fusion)
+    before, untiled = graph, fused
+    graph, fused = turn_planes(
+        graph,
+        fused,
+        target.machine,
+        lambda group: options.winograd and gains(group, before, untiled, target, table),
+    )
     if options.winograd:
         fused = form_winograd(graph, fused, target, table)
     if options.fusion == "full" and options.bands:

@@ -6,7 +6,7 @@ All addresses are flat by now: a Load has one Index, the element number in its b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -33,6 +33,10 @@ class Point:
         return replace(self, lane=axis if lanes > 1 else None, lanes=lanes)
 
 
+Loaded = Callable[[Load], Value | None]
+"""What a Load gives at the point of an evaluation, where that is known."""
+
+
 @dataclass(frozen=True)
 class Lowering:
     """Evaluates Exprs of one kernel: knows where its buffers are and how many elements each holds."""
@@ -45,9 +49,11 @@ class Lowering:
         """The value of `expr` at `point`: a vector of its lanes, a scalar for one lane."""
         return _Evaluation(self, point, acc, None).value(expr)
 
-    def written(self, exprs: Sequence[Expr], point: Point, acc: Value | None) -> list[Value | None]:
-        """The values of Exprs that have parts in common; None for one that is NOTHING at `point`."""
-        evaluation = _Evaluation(self, point, acc, None)
+    def written(
+        self, exprs: Sequence[Expr], point: Point, acc: Value | None, loaded: Loaded | None = None
+    ) -> list[Value | None]:
+        """The values of Exprs that have parts in common; None for one that is NOTHING at `point`. `loaded` gives Loads that are there already."""
+        evaluation = _Evaluation(self, point, acc, None, loaded)
         return [evaluation.written(expr) for expr in exprs]
 
     def store(self, value: Value, dtype: str, buffer: str, address: Index, point: Point) -> None:
@@ -154,8 +160,11 @@ Clamp = Literal["whole", "lane"] | None
 class _Evaluation:
     """One pass over an Expr at one point; shared nodes are emitted once."""
 
-    def __init__(self, lowering: Lowering, point: Point, acc: Value | None, clamp: Clamp) -> None:
+    def __init__(
+        self, lowering: Lowering, point: Point, acc: Value | None, clamp: Clamp, loaded: Loaded | None = None
+    ) -> None:
         self.lowering, self.point, self.acc, self.clamp = lowering, point, acc, clamp
+        self.loaded = loaded
         self.e = lowering.emitter
         self.done: dict[int, Value] = {}
 
@@ -198,7 +207,8 @@ class _Evaluation:
                 assert self.acc is not None, "no accumulator here"
                 return self.acc
             case Load(dtype, buffer, (address,)):
-                return self._load(dtype, buffer, address)
+                there = self.loaded(node) if self.loaded else None
+                return self._load(dtype, buffer, address) if there is None else there
             case Lookup():
                 return self._lookup(node)
             case Op(dtype, prim, args):

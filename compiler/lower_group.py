@@ -254,7 +254,8 @@ def _cut(
     if stage.anchor == "contraction" and by_lanes and alone and outer == 1:
         return 1, "lanes", lane_blocks
     if place.row == place.lane:
-        step = width * max(1, 2048 // width)
+        others = prod(axis.extent for axis in stage.axes if axis.id not in (place.lane, *place.outer))
+        step = width * max(1, 2048 // (width * others))
         return step, "rows", outer * ceil(rows / step)
     fit = ceil(rows / place.tiles) if place.tiles else _rows_that_fit(stage, place, machine, banded)
     most = max(1, min(fit, ceil(rows * outer / threads)))

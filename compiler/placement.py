@@ -36,14 +36,11 @@ class Placed:
 
 def place(graph: Graph, fused: Fused) -> Placed:
     """Lay out everything that `fused` reads or writes."""
-    types = {
-        **graph.types,
-        **{name: Type(data.dtype.name, tuple(data.shape)) for name, data in fused.constants.items()},
-    }
+    types = {**graph.types, **constant_types(fused)}
     inner = {name: type_ for group in fused.groups if group.rows for name, type_ in group.inner}
     types |= inner
     fixed = {*graph.inputs, *graph.outputs, *inner}
-    last = _channels_last(graph, fused, types)
+    last = channels_last(graph, fused, types)
     layouts: dict[str, Layout] = {}
     storage: dict[str, str] = {}
     names = dict.fromkeys(
@@ -63,7 +60,12 @@ def place(graph: Graph, fused: Fused) -> Placed:
     return Placed(layouts, types, storage)
 
 
-def _channels_last(graph: Graph, fused: Fused, types: Mapping[str, Type]) -> set[str]:
+def constant_types(fused: Fused) -> dict[str, Type]:
+    """Of the constants that the groups need beyond the graph's."""
+    return {name: Type(data.dtype.name, tuple(data.shape)) for name, data in fused.constants.items()}
+
+
+def channels_last(graph: Graph, fused: Fused, types: Mapping[str, Type]) -> set[str]:
     """Values of rank 3 or more that convolutions or pools read or write, and what follows elementwise."""
     last: set[str] = set()
     weights = {name for name in graph.constants}

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from .across_groups import across_groups
 from .anchors.region import axis_of
+from .anchors.turned import turned_axis
 from .choice import Choice, Signature, Tunable
 from .expr import Const, Expr, Guard, Load, Lookup, const, cost, guard, loads
 from .flatten import merge_axes
@@ -35,6 +36,9 @@ DUMMY = Axis(-2, 1)
 
 MOST_TAPS = 225
 """Of a window, 15 x 15, as straight code."""
+
+MOST_LEFT_OVER = 8
+"""One in so many rows may be left over."""
 
 NO_ROW, NO_LANE = Axis(-3, 1), Axis(-4, 1)
 """Stand for rows and lanes where a stage has none."""
@@ -333,6 +337,11 @@ def _by_rows(stage: Stage, choose: Choose, rows: tuple[Axis, ...], packed: bool)
     if stage.anchor == "contraction":
         return _contraction(stage, choose, packed, None)
     numbers = tuple(axis.id for axis in rows)
+    if _is_vectors(rows[-1].extent, choose.machine.lanes) and _lies_along(stage, rows[-1]):
+        walked = tuple(axis for axis in stage.axes if axis.id not in numbers)
+        return replace(stage, axes=(*rows, *walked)), Place(
+            numbers[:-1], numbers[-1], None, numbers[-1], Block(1, 1)
+        )
     within = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers))
     assert stage.anchor in ("reduce", "pointwise"), f"rows of a {stage.anchor} are not computed alone"
     within, place = _reduce(within) if stage.anchor == "reduce" else _pointwise(within, choose)
@@ -341,11 +350,32 @@ def _by_rows(stage: Stage, choose: Choose, rows: tuple[Axis, ...], packed: bool)
     return replace(within, axes=(*rows, *own)), replace(place, outer=numbers[:-1], row=numbers[-1], lane=lane)
 
 
+def _is_vectors(rows: int, lanes: int) -> bool:
+    """Whether few of so many rows, which would be computed one by one, are left over by whole vectors."""
+    return rows >= lanes and rows % lanes * MOST_LEFT_OVER <= rows
+
+
+def _lies_along(stage: Stage, row: Axis) -> bool:
+    """Whether neighbours in memory are neighbours along the rows, not within one: in all that has several elements of a row, but for what is turned."""
+    values = [store.value for store in stage.stores]
+    inside = [axis for axis in (*stage.axes, *stage.reduce) if axis.extent > 1 and axis.id != row.id]
+    written = [store.map[0] for store in stage.stores]
+    read = [load.map[0] for load in loads(*values, *(operand.inlined() for operand in stage.operands))]
+    if not stage.operands and turned_axis(values, row, inside) is not None:
+        read = []
+    wide = [index for index in (*written, *read) if any(index.coefficient(axis.id) != 0 for axis in inside)]
+    return bool(wide) and all(index.coefficient(row.id) == 1 for index in wide)
+
+
 def _pointwise(stage: Stage, choose: Choose) -> tuple[Stage, Place]:
     axes = sorted(stage.axes, key=lambda a: out_stride(stage, a.id))
     if not axes:
         return replace(stage, axes=(NO_ROW,)), Place((), NO_ROW.id, None, NO_ROW.id, Block(1, 1))
     lane, row = axes[0], axes[-1]
+    if (
+        turned_axis([store.value for store in stage.stores], lane, axes[1:]) is row
+    ):  # tiles are turned within a row
+        row = axes[-2]
     signature = signature_of("pointwise", stage, row, None, lane, ())
     return stage, Place((), row.id, None, lane.id, Block(1, choose(signature).nv), signature=signature)
 

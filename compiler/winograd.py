@@ -62,18 +62,26 @@ class _Convolution:
     channels: Axis
 
 
+def gains(group: Group, graph: Graph, fused: Fused, target: Target, table: ScheduleTable) -> bool:
+    """Whether a group is a 3x3 convolution that gains by Winograd's algorithm, if no planes are in its way; of few channels turning them costs more."""
+    conv = _convolution(group, {**graph.constants, **fused.constants}, frozenset())
+    if conv is None or min(conv.channels.extent, conv.outputs.extent) < target.machine.lanes:
+        return False
+    return _wanted(conv, _signature(conv), target.machine, table)
+
+
 def form_winograd(graph: Graph, fused: Fused, target: Target, table: ScheduleTable) -> Fused:
     """`fused` with the groups of 3x3 convolutions that gain by it, or that `table` names, as row groups of three stages."""
     constants = {**graph.constants, **fused.constants}
     groups, ledger, extra = list(fused.groups), list(fused.ledger), dict(fused.constants)
+    outside = frozenset((*graph.inputs, *graph.outputs))
     for number, group in enumerate(fused.groups):
-        conv = _convolution(group, graph, constants)
+        conv = _convolution(group, constants, outside)
         if conv is None:
             continue
         signature = _signature(conv)
-        chosen = table.choice(signature)
         group = groups[number] = replace(group, signature=signature)
-        if not (_pays(conv, target.machine) if chosen is None else chosen.winograd):
+        if not _wanted(conv, signature, target.machine, table):
             continue
         name = f"{conv.weights}/winograd"
         extra[name] = transformed(constants[conv.weights])
@@ -88,10 +96,17 @@ def transformed(weights: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(wide.reshape(SIDE * SIDE, *wide.shape[2:]).astype(np.float32))
 
 
-def _convolution(group: Group, graph: Graph, constants: Mapping[str, np.ndarray]) -> _Convolution | None:
-    """The group's convolution, where it is one of 3x3 with constant weights, dense, without stride, and inside the model.
+def _wanted(conv: _Convolution, signature: Signature, machine: Machine, table: ScheduleTable) -> bool:
+    chosen = table.choice(signature)
+    return _pays(conv, machine) if chosen is None else chosen.winograd
 
-    What a model takes and gives lies in planes, which the transforms would read and write element by element.
+
+def _convolution(
+    group: Group, constants: Mapping[str, np.ndarray], outside: frozenset[str]
+) -> _Convolution | None:
+    """The group's convolution, where it is one of 3x3 with constant weights, dense, without stride, and touches nothing `outside`.
+
+    What lies there is in planes, which the transforms would read and write element by element.
     """
     stage = group.root
     if "Conv" not in group.ops or len(group.stages) > 1 or len(stage.axes) != 5 or len(stage.reduce) != 3:
@@ -109,7 +124,6 @@ def _convolution(group: Group, graph: Graph, constants: Mapping[str, np.ndarray]
     ):
         return None
     loads = [load for load in stage.loads() if load.buffer not in constants]
-    outside = {*graph.inputs, *graph.outputs}
     if (
         not isinstance(kernel, Load)
         or kernel.buffer not in constants

@@ -17,6 +17,7 @@ from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
+from .joint_dot import JointDot, joint_dot
 from .region import Region, axis_of, column_blocks, free_axes, nest, packed_batch, pieces, store_all
 
 STRAIGHT = 8
@@ -31,8 +32,11 @@ def emit_dot(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
     joined = all(side_by_side(lane.extent, a.coefficient(col), a.coefficient(lane.id)) for a in addresses)
     beside = lane.extent if joined else 1
     outputs = [*free_axes(stage, place), *([lane] if beside == 1 else [])]
+    joint = joint_dot(low, stage, place)
 
     def block(point: Point, first: Coord, mr: int) -> None:
+        if joint is not None:
+            return _joint_block(low, joint, point, first, mr, beside)
         nest(e, outputs, point, lambda at: _block(low, stage, place, at, first, mr, beside))
 
     column_blocks(e, stage, place, region, region.point, block)
@@ -54,14 +58,30 @@ def _block(
     for offset, lanes in pieces(mr, e.target.machine.lanes):
         places = [p.at(col, first + offset).over(col, lanes) for p in points]
         totals = [_added_up(e, each[offset : offset + lanes]) for each in sums]
-        if stage.init is not None:
-            init = stage.init
-            totals = [e.builder.fadd(t, low.evaluate(init, p)) for t, p in zip(totals, places, strict=True)]
-        if beside > 1 and lanes > 1:
-            _store_beside(low, stage, places, totals)
-        else:
-            for at, total in zip(places, totals, strict=True):
-                store_all(low, stage, at, total)
+        _store_totals(low, stage, places, totals, beside)
+
+
+def _joint_block(low: Lowering, joint: JointDot, point: Point, first: Coord, mr: int, beside: int) -> None:
+    """`mr` columns from `first` on: all outputs of each."""
+    col = joint.place.col
+    assert col is not None, "a dot has columns"
+    points = joint.points(point)
+    for offset, lanes in pieces(mr, low.emitter.target.machine.lanes):
+        totals = joint.totals(low, [points[0].at(col, first + (offset + r)) for r in range(lanes)])
+        places = [p.at(col, first + offset).over(col, lanes) for p in points]
+        for at in range(0, len(points), beside):
+            _store_totals(low, joint.stage, places[at : at + beside], totals[at : at + beside], beside)
+
+
+def _store_totals(low: Lowering, stage: Stage, places: list[Point], totals: list[Value], beside: int) -> None:
+    """The bias and the epilogue on a vector of columns for each output, of which so many lie side by side."""
+    if stage.init is not None:
+        init, add = stage.init, low.emitter.builder.fadd
+        totals = [add(total, low.evaluate(init, p)) for total, p in zip(totals, places, strict=True)]
+    if beside > 1 and places[0].lanes > 1:
+        return _store_beside(low, stage, places, totals)
+    for at, total in zip(places, totals, strict=True):
+        store_all(low, stage, at, total)
 
 
 def _store_beside(low: Lowering, stage: Stage, places: list[Point], totals: list[Value]) -> None:

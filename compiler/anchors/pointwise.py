@@ -10,12 +10,13 @@ from collections.abc import Callable
 from math import prod
 
 from ..emit import Coord, Value
-from ..expr import Expr, loads
+from ..expr import Expr
 from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, split_points
 from ..stage import Stage
 from .region import LINE_ELEMENTS, Region, axis_of, free_axes, pieces, store_all
+from .turned import store_turned, turned_axis
 
 
 def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
@@ -25,11 +26,14 @@ def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) ->
 
     lanes = low.emitter.target.machine.lanes
     inner, within, step = free_axes(stage, place), list[Axis](), lanes * place.block.nv
-    if place.local and _turns(values, lane, inner):
-        inner, within, step = within, inner, max(lanes, LINE_ELEMENTS)
+    turned = turned_axis(values, lane, inner)
+    if turned is not None:  # a block of lanes uses what it reads of a cache line before it goes
+        inner, within, step = [], [axis for axis in inner if axis is not turned], max(lanes, LINE_ELEMENTS)
 
     def store(point: Point, first: Coord, width: int) -> None:
         def vectors(at: Point) -> None:
+            if turned is not None:
+                return _turned(low, stage, at, (lane, first, width), turned)
             for offset, count in pieces(width, lanes):
                 store_all(low, stage, at.at(lane.id, first + offset).over(lane.id, count), None)
 
@@ -57,10 +61,18 @@ def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) ->
         )
 
 
-def _turns(values: tuple[Expr, ...], lane: Axis, axes: list[Axis]) -> bool:
-    """Whether what is read lies along one of `axes` instead of the lanes: a block of lanes then uses what it reads of a cache line before it goes."""
-    steps = [load.map[0].coefficient for load in loads(*values)]
-    return any(step(lane.id) not in (0, 1) and any(step(axis.id) == 1 for axis in axes) for step in steps)
+def _turned(low: Lowering, stage: Stage, point: Point, lanes: tuple[Axis, Coord, int], axis: Axis) -> None:
+    """`lanes`, an axis from where on and how many, at all of `axis`, along which is read."""
+    e, side = low.emitter, low.emitter.target.machine.lanes
+
+    def tile(at: Coord, _: list[Value]) -> list[Value]:
+        store_turned(low, stage, point, lanes, (axis, at, side))
+        return []
+
+    for start, end in _segments(tuple(store.value for store in stage.stores), axis):
+        whole = (end - start) // side * side
+        e.loop(start, start + whole, side, tile)
+        store_turned(low, stage, point, lanes, (axis, Coord.at(start + whole), end - start - whole))
 
 
 def _walk(

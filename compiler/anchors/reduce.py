@@ -6,7 +6,7 @@ innermost reduced axis, and the partial results of the lanes are combined at the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -38,6 +38,8 @@ def emit_reduce(low: Lowering, stage: Stage, place: Place, region: Region) -> No
     """Reduce every output of the region."""
     row, lane = axis_of(stage, place.row), axis_of(stage, place.lane)
     across = lane in stage.reduce
+    if row is lane:
+        return _rows_side_by_side(low, stage, place, region)
 
     def each(y: Coord) -> None:
         point = region.point.at(row.id, y)
@@ -47,6 +49,27 @@ def emit_reduce(low: Lowering, stage: Stage, place: Place, region: Region) -> No
             _columns(low, stage, place, region, point)
 
     rows(low.emitter, row, region, each)
+
+
+def _rows_side_by_side(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
+    """The region's rows by vectors, every lane a row of its own; what is left over by single rows."""
+    e, row = low.emitter, axis_of(stage, place.row)
+    lanes, free = e.target.machine.lanes, free_axes(stage, place)
+    lo, hi = e.i64(region.row_lo), e.i64(region.row_hi)
+    whole = e.builder.add(
+        lo, e.builder.mul(e.builder.sdiv(e.builder.sub(hi, lo), e.i64(lanes)), e.i64(lanes))
+    )
+
+    def several(count: int) -> Callable[[Coord, list[Value]], list[Value]]:
+        def step(y: Coord, _: list[Value]) -> list[Value]:
+            nest(e, free, region.point.at(row.id, y).over(row.id, count), lambda p: _down(low, stage, p))
+            return []
+
+        return step
+
+    if row.extent >= lanes:
+        e.loop(lo, whole, lanes, several(lanes), bounds=(0, row.extent - lanes))
+    e.loop(whole, hi, 1, several(1), bounds=(0, row.extent - 1))
 
 
 def _columns(low: Lowering, stage: Stage, place: Place, region: Region, point: Point) -> None:

@@ -10,7 +10,7 @@ from ..emit import Coord, Emitter, Value
 from ..expr import loads
 from ..index import Axis, Index
 from ..kernel import Place
-from ..lower_expr import Lowering, Point
+from ..lower_expr import Loaded, Lowering, Point
 from ..stage import Stage
 
 LINE_ELEMENTS = 16
@@ -39,9 +39,11 @@ def axis_of(stage: Stage, number: int) -> Axis:
     return next(a for a in stage.axes + stage.reduce if a.id == number)
 
 
-def store_all(low: Lowering, stage: Stage, point: Point, acc: Value | None) -> None:
+def store_all(
+    low: Lowering, stage: Stage, point: Point, acc: Value | None, loaded: Loaded | None = None
+) -> None:
     """Run the epilogue on `acc` at `point` and write every output."""
-    values = low.written([store.value for store in stage.stores], point, acc)
+    values = low.written([store.value for store in stage.stores], point, acc, loaded)
     for store, value in zip(stage.stores, values, strict=True):
         if value is not None:
             low.store(value, store.value.dtype, store.buffer, store.map[0], point)

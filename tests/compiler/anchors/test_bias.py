@@ -11,6 +11,8 @@ from fusekit.compiler.interpret_graph import run_graph
 
 from ..fusion.nets import Net
 
+pytestmark = pytest.mark.usefixtures("nothing_is_turned")
+
 BIAS = 1000.0
 
 

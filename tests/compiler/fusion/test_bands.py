@@ -16,6 +16,8 @@ from fusekit.compiler.target import TARGETS
 
 from .nets import Net
 
+pytestmark = pytest.mark.usefixtures("nothing_is_turned")
+
 
 def inverted_residual(size: int, stride: int, kernel: int = 3, channels: int = 96) -> Net:
     """Expansion, depthwise, projection: enough between the first two to leave a second-level cache."""

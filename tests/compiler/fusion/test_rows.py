@@ -10,6 +10,7 @@ import pytest
 import fusekit
 from fusekit.compiler.compile import Options, Stages, assemble_bundle, lower_graph
 from fusekit.compiler.graph import Graph
+from fusekit.compiler.interpret_graph import run_graph
 
 from .nets import Net
 
@@ -99,3 +100,23 @@ def test_product_stays_a_kernel_of_its_own() -> None:
     x = net.node("MatMul", (32, 32), net.input(32, 16), net.constant(16, 32))
     made, _ = stages(net.graph(softmax(net, x, 1)))
     assert [step.lowered.kernel.root.anchor for step in made.plan.steps] == ["contraction", "pointwise"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "along"), [((1, 20, 9, 15), True), ((2, 5, 8, 40), True), ((1, 3, 4, 3), False)]
+)
+@pytest.mark.parametrize("net_of", [softmax, normalised])
+def test_lanes_run_along_rows_that_lie_side_by_side(
+    net_of: Callable[[Net, str, int], str], shape: tuple[int, ...], along: bool, threads: int
+) -> None:
+    """Over the channels of planes; not where many rows would be left over by whole vectors."""
+    net = Net()
+    y = net_of(net, net.input(*shape), 1)
+    graph, feeds = net.graph(y), net.feeds()
+    options = Options("x86-64-v3", threads=threads)
+    made = lower_graph(graph, options)
+    places = [place for low in made.lowered for place in low.kernel.schedule.places]
+    assert all((place.lane == place.row) == along for place in places)
+    got = fusekit.load(assemble_bundle(made, options, "")).run(feeds)[y]
+    assert np.allclose(got, run_graph(graph, feeds)[y], rtol=1e-5, atol=1e-6)

@@ -40,6 +40,15 @@ def grouped(net: Net) -> None:
     _conv(net, value, (3, 12, 1, 1), (1, 3, 6, 7))
 
 
+def turned(net: Net) -> None:
+    """Planes that a depthwise convolution reads and gives, neither of them whole tiles, and a few outputs of short sums."""
+    value = _conv(net, net.input(1, 22, 21, 19), (22, 1, 3, 3), (1, 22, 21, 19), pads=(1, 1, 1, 1), group=22)
+    net.output(value)
+    value = net.node("Relu", [value], (1, 22, 21, 19), LOOSE)
+    value = _conv(net, value, (16, 22, 1, 1), (1, 16, 21, 19))
+    _conv(net, value, (3, 16, 1, 1), (1, 3, 21, 19))
+
+
 def padded(net: Net) -> None:
     """A first layer that reads its input where it lies, pads left out."""
     value = _conv(net, net.input(1, 3, 9, 23), (9, 3, 3, 3), (1, 9, 9, 23), pads=(1, 2, 1, 0))
@@ -141,6 +150,7 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
     for build in (
         sliding,
         grouped,
+        turned,
         padded,
         band,
         part,

@@ -106,6 +106,23 @@ MUTATIONS = (
     Mutation(
         "anchors/pads.py", "e.i64(bound.hi), first", "e.i64(bound.hi - 1), first", "padded", "machine code"
     ),
+    Mutation(
+        "anchors/turned.py",
+        "columns[3].append(within((2, 3, 6, 7)",
+        "columns[3].append(within((0, 1, 4, 5)",
+        "turned",
+        "machine code",
+    ),
+    Mutation(
+        "anchors/joint_dot.py", "high = [i + half for i in low]", "high = low", "turned", "machine code"
+    ),
+    Mutation(
+        "planes.py",
+        "Load(type_.dtype, source, where), to, where",
+        "Load(type_.dtype, source, where), to, where[:2] + where[:1:-1]",
+        "turned",
+        "groups",
+    ),
     Mutation("anchors/lane_groups.py", "* self.inputs + number", "* self.inputs", "grouped", "machine code"),
     Mutation(
         "anchors/window.py",

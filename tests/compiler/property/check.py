@@ -134,8 +134,8 @@ def _check(graph: Graph, feeds: Mapping[str, Array], want: _Expected, setting: S
     with _target(setting) as name:
         options = Options(name, setting.level, setting.threads)
         stages = _step(want, f"lowering ({setting})", lambda: lower_graph(graph, options))
-    _stage(want, f"groups ({setting})", lambda: run_groups(graph, stages.fused, feeds))
-    _stage(want, f"kernels ({setting})", lambda: run_plan(graph, stages.plan, feeds))
+    _stage(want, f"groups ({setting})", lambda: run_groups(stages.graph, stages.fused, feeds))
+    _stage(want, f"kernels ({setting})", lambda: run_plan(stages.graph, stages.plan, feeds))
     if setting.machine_code and setting.target in runnable():
         code = f"machine code ({setting})"
         _stage(want, code, lambda: run_machine_code(graph, stages.plan, setting.threads, feeds))

@@ -20,6 +20,8 @@ from fusekit.compiler.target import TARGETS, Target
 from ..fusion.nets import Net
 from .tables import signatures, table
 
+pytestmark = pytest.mark.usefixtures("nothing_is_turned")
+
 AVX2 = TARGETS["x86-64-v3"]
 KEY = "contraction 1x3136x64 over 24 reads 0,24,1 writes 0,64,1 epilogue 2 packed float32"
 LINE = f'"{KEY}" = {{ mr = 4, nv = 2, unroll = 8, gain = 1.08, device = "a CPU", model = "a model" }}\n'
