@@ -113,20 +113,8 @@ def compile_model(path: Path, options: Options) -> Bundle:
 def lower_graph(graph: Graph, options: Options) -> Stages:
     """Graph to plan: fuse, place, schedule, assign memory."""
     target = find_target(options.target)
-    table = table_for(target) if options.schedules is None else options.schedules.checked(target)
-    choose = Chooser(table, target.machine)
-    fused = fuse(graph, options.fusion)
-    before, untiled = graph, fused
-    graph, fused = turn_planes(
-        graph,
-        fused,
-        target.machine,
-        lambda group: options.winograd and gains(group, before, untiled, target, table),
-    )
-    if options.winograd:
-        fused = form_winograd(graph, fused, target, table)
-    if options.fusion == "full" and options.bands:
-        fused = form_bands(graph, fused, target)
+    choose = Chooser(_table(options, target), target.machine)
+    graph, fused = form_groups(graph, options)
     constants = {**graph.constants, **fused.constants}
     placed = place(graph, fused)
     if options.fusion == "full" and options.bands:
@@ -138,6 +126,24 @@ def lower_graph(graph: Graph, options: Options) -> Stages:
     )
     plan = make_plan(graph, placed, lowered, constants)
     return Stages(target, graph, fused, placed, lowered, plan, constants)
+
+
+def form_groups(graph: Graph, options: Options) -> tuple[Graph, Fused]:
+    """What is computed together, before memory is laid out, and the graph with all values that lie there."""
+    target = find_target(options.target)
+    table = _table(options, target)
+    fused = fuse(graph, options.fusion)
+    tiled = [options.winograd and gains(g, graph, fused, target, table) for g in fused.groups]
+    graph, fused = turn_planes(graph, fused, target.machine, tiled)
+    if options.winograd:
+        fused = form_winograd(graph, fused, target, table)
+    if options.fusion == "full" and options.bands:
+        fused = form_bands(graph, fused, target)
+    return graph, fused
+
+
+def _table(options: Options, target: Target) -> ScheduleTable:
+    return table_for(target) if options.schedules is None else options.schedules.checked(target)
 
 
 def assemble_bundle(stages: Stages, options: Options, model_sha256: str) -> Bundle:

@@ -6,7 +6,7 @@ its own turns it, tile by tile in registers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -17,21 +17,18 @@ from .fusion import Fused
 from .graph import MOVEMENT, Graph, add_value
 from .index import Index
 from .placement import SPATIAL, channels_last, constant_types
-from .stage import Group, Stage, Store
+from .stage import Decision, Group, Stage, Store
 from .target import Machine
 
 LEAST_SIDE, LEAST_ELEMENTS = 4, 1 << 13
 """Channels and pixels from which on there are tiles to turn, and elements of a value from which on a kernel of its own pays."""
 
 
-def turn_planes(
-    graph: Graph, fused: Fused, machine: Machine, tiled: Callable[[Group], bool]
-) -> tuple[Graph, Fused]:
+def turn_planes(graph: Graph, fused: Fused, machine: Machine, tiled: Sequence[bool]) -> tuple[Graph, Fused]:
     """`fused` with groups that turn what would be read or written across its planes, and `graph` with the types of what they turn.
 
-    Of what a model takes that is what `tiled` groups read, of what it gives what groups of convolutions, pools and resizes make.
+    Of what a model takes that is what groups read which will be `tiled`, of what it gives what groups of convolutions, pools and resizes make.
     """
-    wanted = [tiled(group) for group in fused.groups]
     last = channels_last(graph, fused, {**graph.types, **constant_types(fused)})
     makers = {
         value: [number for number, group in enumerate(fused.groups) if value in _homes(fused, group)]
@@ -42,25 +39,38 @@ def turn_planes(
         value
         for value in graph.inputs
         if _has_tiles(graph, value)
-        and any(w and value in group.reads() for w, group in zip(wanted, fused.groups, strict=True))
+        and any(w and value in group.reads() for w, group in zip(tiled, fused.groups, strict=True))
     ]
     given = [
         value
         for value, numbers in makers.items()
-        if any(_across(graph, fused.groups[n], value, wanted[n], machine) for n in numbers)
+        if any(_across(graph, fused.groups[n], value, tiled[n], machine) for n in numbers)
     ]
     types = dict(graph.types)
     homes = {value: add_value(types, f"{value}/channels last", types[value]) for value in (*taken, *given)}
     groups = [_turn(graph, value, value, homes[value]) for value in taken]
     for number, group in enumerate(fused.groups):
-        moved = [*given, *(taken if wanted[number] else ())]
+        moved = [*given, *(taken if tiled[number] else ())]
         groups.append(_renamed(group, {value: homes[value] for value in moved}))
         groups += [_turn(graph, value, homes[value], value) for value in given if makers[value][-1] == number]
     slots = {
         name: replace(slot, parent=homes[slot.parent] if slot.parent in given else slot.parent)
         for name, slot in fused.slots.items()
     }
-    return replace(graph, types=types), replace(fused, groups=tuple(groups), slots=slots)
+    cuts = [
+        Decision(False, value, homes[value], "convolved by tiles of channels side by side") for value in taken
+    ]
+    cuts += [
+        Decision(
+            False,
+            fused.groups[makers[value][-1]].nodes[-1],
+            value,
+            "vectors of channels would be scattered over planes",
+        )
+        for value in given
+    ]
+    ledger = (*fused.ledger, *cuts)
+    return replace(graph, types=types), replace(fused, groups=tuple(groups), slots=slots, ledger=ledger)
 
 
 def _has_tiles(graph: Graph, value: str) -> bool:
@@ -78,7 +88,7 @@ def _homes(fused: Fused, group: Group) -> set[str]:
     return homes
 
 
-def _across(graph: Graph, group: Group, value: str, wanted: bool, machine: Machine) -> bool:
+def _across(graph: Graph, group: Group, value: str, tiled: bool, machine: Machine) -> bool:
     """Whether the group writes `value` by vectors of channels, or would compute it faster so.
 
     Beyond the second-level cache a resize reads its few elements across planes sooner than its result comes by once more.
@@ -86,7 +96,7 @@ def _across(graph: Graph, group: Group, value: str, wanted: bool, machine: Machi
     if graph.producers()[value].op in MOVEMENT - {"Concat"}:
         return False
     if group.root.operands:
-        return bool(SPATIAL & set(group.ops)) and (wanted or not _along_planes(graph, group))
+        return bool(SPATIAL & set(group.ops)) and (tiled or not _along_planes(graph, group))
     if "Resize" in group.ops:
         return 2 * graph.types[value].nbytes <= machine.l2_bytes
     return any(_is_of_pixels(graph, name) for name in group.reads())

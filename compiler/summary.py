@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .compile import Options, Stages, lower_graph
-from .fusion import fuse
+from .compile import Options, Stages, form_groups, lower_graph
+from .graph import Graph
 from .importers.onnx import import_onnx
 from .passes import canonicalise
 from .target import TARGETS
@@ -58,10 +58,11 @@ def summarise(
     options = Options(target=target, shapes=shapes or {})
     graph = canonicalise(import_onnx(path, options.shapes))
     stages = lower_graph(graph, options)
-    nodes = {node.output: node.name or node.output for node in graph.nodes}
+    nodes = {value: group.nodes[-1] for group in stages.fused.groups for value in group.writes()}
+    nodes |= {node.output: node.name or node.output for node in graph.nodes}
 
     def values(names: tuple[str, ...]) -> tuple[Value, ...]:
-        types = (graph.types[name] for name in names)
+        types = (stages.placed.types[name] for name in names)
         return tuple(
             Value(name, type_.dtype, type_.shape, type_.nbytes, nodes.get(name, ""))
             for name, type_ in zip(names, types, strict=True)
@@ -78,13 +79,17 @@ def summarise(
         arena_bytes=stages.plan.arena_bytes,
         scratch_bytes=stages.plan.scratch_bytes,
         kernels={
-            "none": len(fuse(graph, "none").groups),
-            "basic": len(fuse(graph, "basic").groups),
+            "none": _kernels(graph, replace(options, fusion="none")),
+            "basic": _kernels(graph, replace(options, fusion="basic")),
             "full": len(stages.fused.groups),
         },
         largest=values(_largest(stages)),
         targets=tuple(TARGETS),
     )
+
+
+def _kernels(graph: Graph, options: Options) -> int:
+    return len(form_groups(graph, options)[1].groups)
 
 
 def _largest(stages: Stages) -> tuple[str, ...]:

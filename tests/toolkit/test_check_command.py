@@ -157,3 +157,10 @@ def test_unsupported_operators_are_all_named_with_their_nodes(check: Check, tmp_
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert err.startswith("error: ") and "net.onnx cannot be compiled" in err
         assert "Det, node determinant: " in err and "NonZero, node indices: " in err
+
+
+def test_a_value_that_is_turned_is_named_for_what_makes_it(check: Check, tmp_path: Path) -> None:
+    pool = helper.make_node("MaxPool", ["x"], ["y"], name="pool", kernel_shape=[3, 3])
+    code, out, _ = check(write(tmp_path / "pool.onnx", [pool], (1, 4, 64, 64), "y"))
+    assert code == 0 and "2 at none, 2 at basic, 2 at full" in out
+    assert "y/channels last float32 1x4x62x62, 60.1 KiB, made by pool" in out

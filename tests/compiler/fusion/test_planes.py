@@ -139,6 +139,7 @@ def test_no_kernel_writes_across_planes(make: Callable[[Net], list[str]], count:
     net = Net()
     stages = lower_graph(net.graph(*make(net)), Options("x86-64-v3"))
     assert turns(stages) == count and not scattered(stages)
+    assert sum("channels" in str(decision) for decision in stages.fused.ledger) == count
 
 
 def product(net: Net) -> Graph:
