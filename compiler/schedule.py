@@ -356,14 +356,17 @@ def _is_vectors(rows: int, lanes: int) -> bool:
 
 
 def _lies_along(stage: Stage, row: Axis) -> bool:
-    """Whether neighbours in memory are neighbours along the rows, not within one: in all that has several elements of a row, but for what is turned."""
+    """Whether neighbours in memory are neighbours along the rows, not within one: in all that has several elements of a row, but for what is turned.
+
+    What is the same for all rows, such as weights of channels, does not matter.
+    """
     values = [store.value for store in stage.stores]
     inside = [axis for axis in (*stage.axes, *stage.reduce) if axis.extent > 1 and axis.id != row.id]
-    written = [store.map[0] for store in stage.stores]
     read = [load.map[0] for load in loads(*values, *(operand.inlined() for operand in stage.operands))]
     if not stage.operands and turned_axis(values, row, inside) is not None:
         read = []
-    wide = [index for index in (*written, *read) if any(index.coefficient(axis.id) != 0 for axis in inside)]
+    touched = [store.map[0] for store in stage.stores] + [i for i in read if i.coefficient(row.id) != 0]
+    wide = [index for index in touched if any(index.coefficient(axis.id) != 0 for axis in inside)]
     return bool(wide) and all(index.coefficient(row.id) == 1 for index in wide)
 
 

@@ -31,6 +31,13 @@ def normalised(net: Net, x: str, axis: int) -> str:
     return net.binary("Div", centred, net.unary("Sqrt", variance))
 
 
+def scaled(net: Net, x: str, axis: int) -> str:
+    """With a factor for each element of a row."""
+    return net.binary(
+        "Mul", normalised(net, x, axis), net.constant(*net.types[x].shape[axis : axis + 1], 1, 1)
+    )
+
+
 def stages(graph: Graph, threads: int = 1, bands: bool = True) -> tuple[Stages, Options]:
     options = Options(threads=threads, bands=bands)
     return lower_graph(graph, options), options
@@ -106,7 +113,7 @@ def test_product_stays_a_kernel_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("shape", "along"), [((1, 20, 9, 15), True), ((2, 5, 8, 40), True), ((1, 3, 4, 3), False)]
 )
-@pytest.mark.parametrize("net_of", [softmax, normalised])
+@pytest.mark.parametrize("net_of", [softmax, normalised, scaled])
 def test_lanes_run_along_rows_that_lie_side_by_side(
     net_of: Callable[[Net, str, int], str], shape: tuple[int, ...], along: bool, threads: int
 ) -> None:
