@@ -252,11 +252,10 @@ class Emitter:
         if have == lanes:
             return vector
         if have == 1:
-            zeros = ir.Constant(ir.VectorType(vector.type, lanes), [0.0] * lanes)
+            zeros = ir.Constant(ir.VectorType(vector.type, lanes), [_zero(vector.type)] * lanes)
             return self.builder.insert_element(zeros, vector, ir.Constant(I32, 0))
-        return self.shuffled(
-            vector, ir.Constant(vector.type, [0.0] * have), [*range(have), *[have] * (lanes - have)]
-        )
+        zeros = ir.Constant(vector.type, [_zero(vector.type.element)] * have)
+        return self.shuffled(vector, zeros, [*range(have), *[have] * (lanes - have)])
 
     def gather(self, scalars: Sequence[Value]) -> Value:
         """A vector of the given scalars."""
@@ -378,6 +377,10 @@ def opaque(builder: ir.IRBuilder, pointer: Value) -> Value:
     plain = builder.gep(pointer, [ir.Constant(I64, 0)], source_etype=ir.IntType(8))
     plain.type = PTR
     return plain
+
+
+def _zero(element: ir.Type) -> int | float:
+    return 0 if isinstance(element, ir.IntType) else 0.0
 
 
 def lanes_of(value: Value) -> int:

@@ -15,6 +15,7 @@ from .anchors.lane_groups import lane_groups
 from .anchors.pads import pads_of
 from .anchors.reduce import neutral
 from .anchors.region import axis_of, balanced
+from .anchors.turned import rows_together
 from .anchors.window import FILL, fill_row
 from .choice import MOST_ROWS
 from .expr import Const, Guard, Load, loads
@@ -253,15 +254,17 @@ def _cut(
     by_lanes = _evenness(lane_blocks, threads) > _evenness(rows, threads) + 0.05
     if stage.anchor == "contraction" and by_lanes and alone and outer == 1:
         return 1, "lanes", lane_blocks
-    if place.row == place.lane:
+    together = rows_together(stage, place, machine) if stage.anchor == "pointwise" else 1
+    if place.row == place.lane and stage.anchor == "pointwise":
         others = prod(axis.extent for axis in stage.axes if axis.id not in (place.lane, *place.outer))
-        step = width * max(1, 2048 // (width * others))
+        step = together * max(1, 2048 // (together * others))
         return step, "rows", outer * ceil(rows / step)
     fit = ceil(rows / place.tiles) if place.tiles else _rows_that_fit(stage, place, machine, banded)
     most = max(1, min(fit, ceil(rows * outer / threads)))
     tile = ceil(rows / ceil(rows / most))
     if banded and stage.anchor in ("contraction", "dot"):  # whole blocks of a window before it
         tile += -tile % MOST_ROWS
+    tile += -tile % together
     return tile, "rows", outer * ceil(rows / tile)
 
 

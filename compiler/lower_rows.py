@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, prod
+from math import ceil, lcm, prod
 
 from .anchors.region import balanced
+from .anchors.turned import rows_together
 from .expr import Expr, Load, Lookup, rewrite
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, map_exprs, merge_shared
 from .graph import Type, item_bytes
@@ -58,7 +59,7 @@ def lower_rows(
     )
     earlier = [replace(place, local=stage.stores[0].buffer) for stage, place in scheduled[:-1]]
     places = (*earlier, scheduled[-1][1])
-    vector = places[-1].block.width(machine) if places[-1].row == places[-1].lane else 1
+    vector = lcm(*(_together(stage, place, machine) for stage, place in scheduled))
     row_bytes = size * sum(panel.row_size * item_bytes(panel.dtype) for panel in panels.values())
     streamed = sum(
         4 * types[load.buffer].size
@@ -127,6 +128,13 @@ def _walked_as_one(
             place = replace(place, outer=(), walked=(*place.outer, place.row))
         placed.append((stage, place))
     return placed, (counted,), size
+
+
+def _together(stage: Stage, place: Place, machine: Machine) -> int:
+    """Rows that a stage computes together."""
+    if stage.anchor == "pointwise":
+        return rows_together(stage, place, machine)
+    return machine.lanes if place.row == place.lane else 1
 
 
 def _tile(

@@ -14,7 +14,7 @@ from .build_stage import dimensions
 from .expr import Expr, Load, Lookup, loads, rewrite
 from .flatten import map_exprs
 from .fusion import Fused
-from .graph import MOVEMENT, Graph, add_value
+from .graph import MOVEMENT, Graph, Type, add_value
 from .index import Index
 from .placement import SPATIAL, channels_last, constant_types
 from .stage import Decision, Group, Stage, Store
@@ -33,12 +33,12 @@ def turn_planes(graph: Graph, fused: Fused, machine: Machine, tiled: Sequence[bo
     makers = {
         value: [number for number, group in enumerate(fused.groups) if value in _homes(fused, group)]
         for value in graph.outputs
-        if value in last and _has_tiles(graph, value)
+        if value in last and has_tiles(graph, value)
     }
     taken = [
         value
         for value in graph.inputs
-        if _has_tiles(graph, value)
+        if has_tiles(graph, value)
         and any(w and value in group.reads() for w, group in zip(tiled, fused.groups, strict=True))
     ]
     given = [
@@ -48,11 +48,15 @@ def turn_planes(graph: Graph, fused: Fused, machine: Machine, tiled: Sequence[bo
     ]
     types = dict(graph.types)
     homes = {value: add_value(types, f"{value}/channels last", types[value]) for value in (*taken, *given)}
-    groups = [_turn(graph, value, value, homes[value]) for value in taken]
+    groups = [_turn(types[value], value, homes[value], homes[value]) for value in taken]
     for number, group in enumerate(fused.groups):
         moved = [*given, *(taken if tiled[number] else ())]
         groups.append(_renamed(group, {value: homes[value] for value in moved}))
-        groups += [_turn(graph, value, homes[value], value) for value in given if makers[value][-1] == number]
+        groups += [
+            _turn(types[value], homes[value], value, homes[value])
+            for value in given
+            if makers[value][-1] == number
+        ]
     slots = {
         name: replace(slot, parent=homes[slot.parent] if slot.parent in given else slot.parent)
         for name, slot in fused.slots.items()
@@ -73,7 +77,8 @@ def turn_planes(graph: Graph, fused: Fused, machine: Machine, tiled: Sequence[bo
     return replace(graph, types=types), replace(fused, groups=tuple(groups), slots=slots, ledger=ledger)
 
 
-def _has_tiles(graph: Graph, value: str) -> bool:
+def has_tiles(graph: Graph, value: str) -> bool:
+    """Whether a value of the graph's type is an image that is worth turning."""
     shape = graph.types[value].shape
     return len(shape) == 4 and min(shape[1], prod(shape[2:])) >= LEAST_SIDE and prod(shape) >= LEAST_ELEMENTS
 
@@ -140,12 +145,9 @@ def _renamed(group: Group, names: Mapping[str, str]) -> Group:
     return replace(group, stages=tuple(renamed(stage) for stage in group.stages))
 
 
-def _turn(graph: Graph, value: str, source: str, to: str) -> Group:
-    """The group that copies `source` to `to`, one of which is `value` in planes."""
-    type_ = graph.types[value]
-    axes = dimensions(type_.shape)
-    where = tuple(Index.of(axis) if axis.extent > 1 else Index(0) for axis in axes)
-    stage = Stage(
-        "pointwise", axes, (), "sum", (), None, (Store(Load(type_.dtype, source, where), to, where),)
-    )
-    return Group((stage,), (value,), ("Transpose",))
+def _turn(type_: Type, source: str, to: str, name: str) -> Group:
+    """The group that copies `source` to `to`, which lie in different orders."""
+    where = tuple(Index.of(axis) if axis.extent > 1 else Index(0) for axis in dimensions(type_.shape))
+    store = Store(Load(type_.dtype, source, where), to, where)
+    stage = Stage("pointwise", dimensions(type_.shape), (), "sum", (), None, (store,))
+    return Group((stage,), (name,), ("Transpose",))

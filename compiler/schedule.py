@@ -375,10 +375,8 @@ def _pointwise(stage: Stage, choose: Choose) -> tuple[Stage, Place]:
     if not axes:
         return replace(stage, axes=(NO_ROW,)), Place((), NO_ROW.id, None, NO_ROW.id, Block(1, 1))
     lane, row = axes[0], axes[-1]
-    if (
-        turned_axis([store.value for store in stage.stores], lane, axes[1:]) is row
-    ):  # tiles are turned within a row
-        row = axes[-2]
+    if len(axes) == 2 and turned_axis([store.value for store in stage.stores], lane, [row]) is not None:
+        row = max(axes, key=lambda axis: axis.extent)  # threads share out the longer side of what is turned
     signature = signature_of("pointwise", stage, row, None, lane, ())
     return stage, Place((), row.id, None, lane.id, Block(1, choose(signature).nv), signature=signature)
 

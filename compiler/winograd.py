@@ -20,6 +20,7 @@ from .expr import NOTHING, Acc, Const, Expr, Guard, Load, const, cost, guard, op
 from .fusion import Fused
 from .graph import Graph, Type
 from .index import Axis, Bound, Index
+from .planes import has_tiles
 from .schedule import NO_ROW
 from .schedule_table import ScheduleTable
 from .stage import Decision, Group, Operand, Stage, Store
@@ -63,8 +64,9 @@ class _Convolution:
 
 
 def gains(group: Group, graph: Graph, fused: Fused, target: Target, table: ScheduleTable) -> bool:
-    """Whether a group is a 3x3 convolution that gains by Winograd's algorithm, if no planes are in its way; of few channels turning them costs more."""
-    conv = _convolution(group, {**graph.constants, **fused.constants}, frozenset())
+    """Whether a group is a 3x3 convolution that gains by Winograd's algorithm once planes are turned; of few channels turning them costs more."""
+    left = frozenset(value for value in (*graph.inputs, *graph.outputs) if not has_tiles(graph, value))
+    conv = _convolution(group, {**graph.constants, **fused.constants}, left)
     if conv is None or min(conv.channels.extent, conv.outputs.extent) < target.machine.lanes:
         return False
     return _wanted(conv, _signature(conv), target.machine, table)

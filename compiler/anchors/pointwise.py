@@ -6,73 +6,128 @@ Lanes run along the axis that is contiguous in the output; loops are split where
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 
-from ..emit import Coord, Value
+from ..emit import Coord, Emitter, Value
 from ..expr import Expr
 from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, split_points
 from ..stage import Stage
 from .region import LINE_ELEMENTS, Region, axis_of, free_axes, pieces, store_all
-from .turned import store_turned, turned_axis
+from .turned import LEAST, store_turned, turned_in
 
 
 def emit_pointwise(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
     """Every element of the region's rows."""
-    lane, row = axis_of(stage, place.lane), axis_of(stage, place.row)
+    e, lane, row = low.emitter, axis_of(stage, place.lane), axis_of(stage, place.row)
     values = tuple(store.value for store in stage.stores)
-
-    lanes = low.emitter.target.machine.lanes
-    inner, within, step = free_axes(stage, place), list[Axis](), lanes * place.block.nv
-    turned = turned_axis(values, lane, inner)
-    if turned is not None:  # a block of lanes uses what it reads of a cache line before it goes
-        inner, within, step = [], [axis for axis in inner if axis is not turned], max(lanes, LINE_ELEMENTS)
+    lanes = e.target.machine.lanes
+    inner, step = free_axes(stage, place), lanes * place.block.nv
+    turned = turned_in(stage, place)
+    if turned is not None:
+        return _turned(low, stage, place, region, turned)
 
     def store(point: Point, first: Coord, width: int) -> None:
-        def vectors(at: Point) -> None:
-            if turned is not None:
-                return _turned(low, stage, at, (lane, first, width), turned)
-            for offset, count in pieces(width, lanes):
-                store_all(low, stage, at.at(lane.id, first + offset).over(lane.id, count), None)
-
-        _loops(low, values, within, point, vectors)
+        for offset, count in pieces(width, lanes):
+            store_all(low, stage, point.at(lane.id, first + offset).over(lane.id, count), None)
 
     def spans(point: Point) -> None:
-        for start, end in _segments(values, lane):
-            cut = region if row.id == lane.id else None
-            _span(low, place, cut, (start, end, step), lambda first, width: store(point, first, width))
+        _spans(low, stage, place, region, [step, 1], lambda first, width: store(point, first, width))
 
     if place.walked:
         axes = [axis_of(stage, number) for number in place.walked]
         return _walk(low, values, axes, region, lambda point: _loops(low, values, inner, point, spans))
     if row.id == lane.id:
         return _loops(low, values, inner, region.point, spans)
-    e = low.emitter
-    for start, end in _segments(values, row):
+    _rows(
+        low,
+        values,
+        row,
+        region,
+        [1],
+        lambda y, _: _loops(low, values, inner, region.point.at(row.id, y), spans),
+    )
 
-        def each(y: Coord, _: list[Value]) -> list[Value]:
-            _loops(low, values, inner, region.point.at(row.id, y), spans)
+
+def _turned(low: Lowering, stage: Stage, place: Place, region: Region, turned: Axis) -> None:
+    """Tiles of a block of lanes, which uses what it reads of a cache line before it goes, by vectors of the axis that is read."""
+    e, lane, row = low.emitter, axis_of(stage, place.lane), axis_of(stage, place.row)
+    values = tuple(store.value for store in stage.stores)
+    side = e.target.machine.lanes
+    inner = [axis for axis in free_axes(stage, place) if axis is not turned]
+
+    def blocks(point: Point, along: Callable[[Point, Coord, int], None]) -> None:
+        def block(first: Coord, width: int) -> None:
+            _loops(low, values, inner, point, lambda at: along(at, first, width))
+
+        _spans(low, stage, place, region, falling(max(side, LINE_ELEMENTS)), block)
+
+    def whole(point: Point, first: Coord, width: int) -> None:
+        def tile(at: Coord, _: list[Value]) -> list[Value]:
+            store_turned(low, stage, point, (lane, first, width), (turned, at, side))
             return []
 
-        e.loop(
-            e.maximum(region.row_lo, start), e.minimum(region.row_hi, end), 1, each, bounds=(start, end - 1)
-        )
+        for start, end in _segments(values, turned):
+            last = start + (end - start) // side * side
+            e.loop(start, last, side, tile)
+            if last < end:
+                store_turned(low, stage, point, (lane, first, width), (turned, Coord.at(last), end - last))
+
+    def rows(y: Coord, count: int) -> None:
+        def along(point: Point, first: Coord, width: int) -> None:
+            store_turned(low, stage, point, (lane, first, width), (turned, y, count))
+
+        blocks(region.point, along)
+
+    if turned is row:
+        return _rows(low, values, row, region, falling(side), rows)
+    if row is lane:
+        return blocks(region.point, whole)
+    _rows(low, values, row, region, [1], lambda y, _: blocks(region.point.at(row.id, y), whole))
 
 
-def _turned(low: Lowering, stage: Stage, point: Point, lanes: tuple[Axis, Coord, int], axis: Axis) -> None:
-    """`lanes`, an axis from where on and how many, at all of `axis`, along which is read."""
-    e, side = low.emitter, low.emitter.target.machine.lanes
+def falling(step: int) -> list[int]:
+    """So many together, then half as many and so on while there are squares to turn, then single ones.
 
-    def tile(at: Coord, _: list[Value]) -> list[Value]:
-        store_turned(low, stage, point, lanes, (axis, at, side))
-        return []
+    >>> falling(16)
+    [16, 8, 4, 1]
+    """
+    return [step >> i for i in range(step.bit_length()) if step >> i >= LEAST] + [1]
 
-    for start, end in _segments(tuple(store.value for store in stage.stores), axis):
-        whole = (end - start) // side * side
-        e.loop(start, start + whole, side, tile)
-        store_turned(low, stage, point, lanes, (axis, Coord.at(start + whole), end - start - whole))
+
+def _rows(
+    low: Lowering, values: tuple[Expr, ...], row: Axis, region: Region, steps: Sequence[int], body: Callable[[Coord, int], None]
+) -> None:  # fmt: skip
+    """``body(first row, rows)`` for the region's rows, by code of its own where a guard changes."""
+    e = low.emitter
+    for start, end in _segments(values, row):
+        lo, hi = e.maximum(region.row_lo, start), e.minimum(region.row_hi, end)
+        _in_steps(e, lo, hi, steps, (start, end), False, body)
+
+
+def _in_steps(
+    e: Emitter, lo: Value | int, hi: Value | int, steps: Sequence[int], extent: tuple[int, int], aligned: bool,
+    body: Callable[[Coord, int], None],
+) -> None:  # fmt: skip
+    """``body(first, count)`` for all from `lo` to `hi`: as many together as the first of `steps` says, then as the next says, the last of which is 1."""
+    start, end = extent
+
+    def loop(lo: Value | int, hi: Value | int, step: int) -> None:
+        def each(at: Coord, _: list[Value]) -> list[Value]:
+            body(at, step)
+            return []
+
+        bounds = (start, max(start, end - step))
+        e.loop(lo, hi, step, each, bounds=bounds, align=step if aligned and start % step == 0 else 1)
+
+    for step in steps[:-1]:
+        count = e.maximum(e.builder.sub(e.i64(hi), e.i64(lo)), 0)
+        last = e.builder.sub(e.i64(hi), e.builder.urem(e.i64(count), e.i64(step)))
+        loop(lo, last, step)
+        lo = e.maximum(lo, last)
+    loop(lo, hi, 1)
 
 
 def _walk(
@@ -126,31 +181,22 @@ def _loops(
         low.emitter.loop(start, end, 1, step)
 
 
-def _span(
-    low: Lowering, place: Place, region: Region | None, lanes: tuple[int, int, int], vectors: Callable[[Coord, int], None]
+def _spans(
+    low: Lowering, stage: Stage, place: Place, region: Region, steps: Sequence[int], body: Callable[[Coord, int], None]
 ) -> None:  # fmt: skip
-    """`lanes` from, to and in steps of so many, cut to the region's rows where these are the lanes: whole steps, then what is left."""
-    e = low.emitter
-    start, end, step = lanes
+    """``body(first lane, lanes)`` for all lanes, or where these are the rows those of the region, by code of its own where a guard changes along them."""
+    e, lane = low.emitter, axis_of(stage, place.lane)
+    for start, end in _segments(tuple(store.value for store in stage.stores), lane):
+        if place.row == place.lane:
+            lo, hi = e.maximum(region.row_lo, start), e.minimum(region.row_hi, end)
+            # a root's tiles are whole steps
+            _in_steps(e, lo, hi, steps, (start, end), not place.local, body)
+            continue
+        step, last = steps[0], start + (end - start) // steps[0] * steps[0]
 
-    def whole(first: Coord, _: list[Value]) -> list[Value]:
-        vectors(first, step)
-        return []
+        def whole(first: Coord, _: list[Value], step: int = step) -> list[Value]:
+            body(first, step)
+            return []
 
-    def single(at: Coord, _: list[Value]) -> list[Value]:
-        vectors(at, 1)
-        return []
-
-    if region is None:
-        last = start + (end - start) // step * step
         e.loop(start, last, step, whole)
-        vectors(Coord.at(last), end - last)
-        return
-    lo, hi = e.maximum(region.row_lo, start), e.minimum(region.row_hi, end)
-    count = e.maximum(e.builder.sub(e.i64(hi), e.i64(lo)), 0)
-    rest = e.builder.urem(e.i64(count), e.i64(step))
-    last_whole = e.builder.sub(e.i64(hi), rest)
-    bounds = (start, max(start, end - 1))
-    aligned = start % step == 0 and not place.local  # a root's tiles are whole steps
-    e.loop(lo, last_whole, step, whole, bounds=(start, max(start, end - step)), align=step if aligned else 1)
-    e.loop(e.maximum(lo, last_whole), hi, 1, single, bounds=bounds)
+        body(Coord.at(last), end - last)

@@ -118,8 +118,8 @@ MUTATIONS = (
     ),
     Mutation(
         "planes.py",
-        "Load(type_.dtype, source, where), to, where",
-        "Load(type_.dtype, source, where), to, where[:2] + where[:1:-1]",
+        "source, where), to, where)",
+        "source, where), to, where[:2] + where[:1:-1])",
         "turned",
         "groups",
     ),
@@ -132,7 +132,7 @@ MUTATIONS = (
         "machine code",
     ),
     Mutation(
-        "anchors/pointwise.py", "vectors(Coord.at(last), end - last)", "pass", "statistics", "machine code"
+        "anchors/pointwise.py", "body(Coord.at(last), end - last)", "pass", "statistics", "machine code"
     ),
     Mutation(
         "anchors/reduce.py",
