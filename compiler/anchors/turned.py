@@ -7,6 +7,7 @@ element only what is left of fewer than four.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..emit import Coord, Emitter, Value, lanes_of
 from ..expr import Expr, Guard, Load, cost, loads, walk
@@ -84,18 +85,16 @@ def store_turned(
             tile.store_straight(stage)
 
 
+@dataclass(frozen=True)
 class _Tile:
     """`wide` lanes by `count` coordinates of the axis that is read."""
 
-    def __init__(self, low: Lowering, corner: Point, lane: Axis, axis: Axis, wide: int, count: int) -> None:
-        self.low, self.corner, self.lane, self.axis, self.wide, self.count = (
-            low,
-            corner,
-            lane,
-            axis,
-            wide,
-            count,
-        )
+    low: Lowering
+    corner: Point
+    lane: Axis
+    axis: Axis
+    wide: int
+    count: int
 
     def store_straight(self, stage: Stage) -> None:
         """Code of its own for each output, which turns a load at the first one that wants it: those behind a guard that fails are not touched."""
