@@ -18,6 +18,7 @@ from .fusion import Fused
 from .graph import Graph, Type
 from .index import Map
 from .interpret_expr import AxisValues, evaluate
+from .placement import constant_types
 from .stage import Stage
 
 Array = np.ndarray[Any, Any]
@@ -41,7 +42,7 @@ def run_groups(graph: Graph, fused: Fused, feeds: Mapping[str, Array]) -> dict[s
     """The outputs of `graph` by name, computed group by group."""
     types = {
         **graph.types,
-        **{name: Type(data.dtype.name, data.shape) for name, data in fused.constants.items()},
+        **constant_types(fused),
         **{name: type_ for group in fused.groups for name, type_ in group.inner},
     }
     values: dict[str, Array] = {**graph.constants, **fused.constants, **feeds}

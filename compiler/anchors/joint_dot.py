@@ -23,6 +23,7 @@ from .region import axis_of, free_axes, packed_batch
 from .turned import turned_parts
 
 MOST_OUTPUTS = 4
+"""Parts of a vector: of more outputs each has too few lanes."""
 
 MOST_STEPS = 8
 """Parts of a sum: weights of all of them stay in registers."""

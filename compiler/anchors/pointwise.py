@@ -62,7 +62,7 @@ def _turned(low: Lowering, stage: Stage, place: Place, region: Region, turned: A
         def block(first: Coord, width: int) -> None:
             _loops(low, values, inner, point, lambda at: along(at, first, width))
 
-        _spans(low, stage, place, region, falling(max(side, LINE_ELEMENTS)), block)
+        _spans(low, stage, place, region, _falling(max(side, LINE_ELEMENTS)), block)
 
     def whole(point: Point, first: Coord, width: int) -> None:
         def tile(at: Coord, _: list[Value]) -> list[Value]:
@@ -82,16 +82,16 @@ def _turned(low: Lowering, stage: Stage, place: Place, region: Region, turned: A
         blocks(region.point, along)
 
     if turned is row:
-        return _rows(low, values, row, region, falling(side), rows)
+        return _rows(low, values, row, region, _falling(side), rows)
     if row is lane:
         return blocks(region.point, whole)
     _rows(low, values, row, region, [1], lambda y, _: blocks(region.point.at(row.id, y), whole))
 
 
-def falling(step: int) -> list[int]:
+def _falling(step: int) -> list[int]:
     """So many together, then half as many and so on while there are squares to turn, then single ones.
 
-    >>> falling(16)
+    >>> _falling(16)
     [16, 8, 4, 1]
     """
     return [step >> i for i in range(step.bit_length()) if step >> i >= LEAST] + [1]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 import pytest
 
@@ -130,4 +128,4 @@ def test_a_wide_tile_is_no_more_code_than_a_narrow_one() -> None:
         x = net.unary("Tanh", net.unary("Erf", net.input(side, side)))
         stages = lower_graph(net.graph(swapped(net, x)), Options("x86-64-v3"))
         sizes.append(len(assemble_bundle(stages, Options("x86-64-v3"), "").files["model.o"]))
-    assert prod(sizes) and sizes[1] < 6 * sizes[0]
+    assert sizes[1] < 6 * sizes[0]
