@@ -25,9 +25,9 @@ def dimensions(shape: tuple[int, ...], first: int = 0) -> tuple[Axis, ...]:
     return tuple(Axis(first + i, n) for i, n in enumerate(shape))
 
 
-def identity(shape: tuple[int, ...]) -> Map:
+def identity(shape: tuple[int, ...], first: int = 0) -> Map:
     """Every dimension read at its own axis."""
-    return tuple(Index.of(axis) for axis in dimensions(shape))
+    return tuple(Index.of(axis) for axis in dimensions(shape, first))
 
 
 @dataclass
@@ -53,6 +53,12 @@ class Values:
     def at(self, value: str, where: Map) -> Expr:
         """The element of `value` at `where`, which may be over any axes."""
         return substitute(self.expr(value), dict(enumerate(where)))
+
+    def constant(self, name: str, data: np.ndarray) -> Callable[[Map], Expr]:
+        """What reads an element of `data`, now one of `extra`: called `name`, or longer where the graph has that or it is other data."""
+        while name in self.graph.types or not np.array_equal(self.extra.setdefault(name, data), data):
+            name += "'"
+        return lambda where: Load(data.dtype.name, name, where)
 
     def _expr(self, value: str) -> Expr:
         type_ = self.type(value)
@@ -254,31 +260,31 @@ def _conv_transpose(values: Values, node: Node) -> Anchored:
         lead.append((taps[i] - 1) * dilations[i])
         where.append(Index.of(spatial[i]) + first // strides[i] + Index.of(tap[i]) * dilations[i])
         kernels.append(first % strides[i] + (taps[i] - 1) * strides[i] + Index.of(tap[i]) * -strides[i])
-    own = dimensions((*shape[:2], *(index.range[1] + 1 for index in where)), OWN)
-    at = tuple(Index.of(axis) for axis in own)
+    padded = (*shape[:2], *(index.range[1] + 1 for index in where))
+    own, at = dimensions(padded, OWN), identity(padded, OWN)
     box = tuple(Bound(at[2 + i], lead[i], lead[i] + shape[2 + i]) for i in range(rank))
     inside = values.at(x, (*at[:2], *(at[2 + i] + -lead[i] for i in range(rank))))
     data = Operand(own, guard(box, inside, const(0.0, inside.dtype)), (Index.of(n), channel_in, *where))
-    weight = _phase_weights(values, w, tuple(t * s for t, s in zip(taps, strides, strict=True)))
-    weight_axes = dimensions(weight.shape, OWN)
-    weight_expr = values_load(f"{w}/phases", values, tuple(Index.of(a) for a in weight_axes))
-    weights = Operand(weight_axes, weight_expr, (channel_in, Index.of(oc), *kernels))
+    whole = _whole_phases(values, w, strides)
+    load = values.constant(f"{w}/phases", whole)(identity(whole.shape, OWN))
+    weights = Operand(dimensions(whole.shape, OWN), load, (channel_in, Index.of(oc), *kernels))
+    support = tuple(Bound(i, 0, k) for i, k in zip(kernels, kernel, strict=True) if i.range[1] >= k)
     init = values.at(node.inputs[2], (channel_out,)) if len(node.inputs) > 2 else None
-    stage = Stage("contraction", (n, g, oc, *spatial, *phase), (ic, *tap), "sum", (data, weights), init, ())
+    axes = (n, g, oc, *spatial, *phase)
+    stage = Stage("contraction", axes, (ic, *tap), "sum", (data, weights), init, (), support)
     result = tuple(Index.of(o) * s + Index.of(r) for o, r, s in zip(spatial, phase, strides, strict=True))
     return Anchored(stage, (Index.of(n), channel_out, *result))
 
 
-def _phase_weights(values: Values, w: str, kernel: tuple[int, ...]) -> np.ndarray:
-    """The weights with the kernel rounded up to whole strides by zeros, as a constant of their own."""
+def _whole_phases(values: Values, w: str, strides: tuple[int, ...]) -> np.ndarray:
+    """The weights with the kernel rounded up to whole strides by zeros."""
     constant = values.graph.constants.get(w)
     if constant is None:
         raise UserError(
             f"ConvTranspose with computed weights {w} is not supported: make the weights an initializer"
         )
-    pads = [(0, 0), (0, 0), *((0, to - have) for to, have in zip(kernel, constant.shape[2:], strict=True))]
-    values.extra[f"{w}/phases"] = np.pad(constant, pads)
-    return values.extra[f"{w}/phases"]
+    pads = [(0, -extent % stride) for extent, stride in zip(constant.shape[2:], strides, strict=True)]
+    return np.pad(constant, [(0, 0), (0, 0), *pads])
 
 
 def _matmul(values: Values, node: Node) -> Anchored:
@@ -331,17 +337,12 @@ def _pool(values: Values, node: Node) -> Anchored:
     return Anchored(
         stage,
         where,
-        lambda acc: acc * (share if isinstance(share, float) else values_load(share, values, where[2:])),
+        lambda acc: acc * (share if isinstance(share, float) else share(where[2:])),
     )
 
 
-def values_load(name: str, values: Values, where: Map) -> Expr:
-    """An element of one of the extra constants."""
-    return Load(values.extra[name].dtype.name, name, where)
-
-
-def _shares(values: Values, node: Node) -> float | str:
-    """What an average multiplies its sums by: one number, or a constant where windows at the edges hold fewer elements."""
+def _shares(values: Values, node: Node) -> float | Callable[[Map], Expr]:
+    """What an average multiplies its sums by: one number, or one for each place where windows at the edges hold fewer elements."""
     kernel, strides, dilations, pads = (node.ints(key) for key in ("kernel", "strides", "dilations", "pads"))
     source, out = values.type(node.inputs[0]).shape[2:], values.type(node.output).shape[2:]
     if node.attr("count_include_pad"):
@@ -357,9 +358,8 @@ def _shares(values: Values, node: Node) -> float | str:
         total = np.multiply.outer(total, count)
     if (total == total.flat[0]).all():
         return float(np.float32(1.0) / np.float32(total.flat[0]))
-    name = f"{node.output}/shares"
-    values.extra[name] = (np.float32(1.0) / total.astype(np.float32)).astype(np.float32)
-    return name
+    shares = np.float32(1.0) / total.astype(np.float32)
+    return values.constant(f"{node.output}/shares", shares.astype(np.float32))
 
 
 _COMBINE: Mapping[str, Combine] = {

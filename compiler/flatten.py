@@ -189,6 +189,7 @@ def _free_operand(stage: Stage, operand: Operand, constants: frozenset[str]) -> 
 def _mergeable(stage: Stage, outer: Axis, inner: Axis, constants: frozenset[str]) -> bool:
     exprs: list[Expr] = [s.value for s in stage.stores] + ([stage.init] if stage.init is not None else [])
     indexes = [index for store in stage.stores for index in store.map]
+    indexes += [bound.index for bound in stage.support]
     free: list[Operand] = []
     for operand in stage.operands:
         if _free_operand(stage, operand, constants):
@@ -267,6 +268,7 @@ def merge_pair(stage: Stage, outer: Axis, inner: Axis) -> Stage:
         stores=tuple(
             Store(done[id(s.value)], s.buffer, tuple(change(i) for i in s.map)) for s in stage.stores
         ),
+        support=tuple(replace(bound, index=change(bound.index)) for bound in stage.support),
     )
 
 

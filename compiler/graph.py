@@ -17,7 +17,7 @@ The op set is the canonical one that the passes leave behind:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -118,9 +118,15 @@ class Graph:
 
 def add_value(types: dict[str, Type], name: str, type_: Type) -> str:
     """Record `type_` in `types` under `name` or, where a model has a value of that name already, a longer one; what it is called now."""
-    while name in types:
-        name += "'"
+    name = free_name(name, types)
     types[name] = type_
+    return name
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """`name` or, where it is taken, a longer one."""
+    while name in taken:
+        name += "'"
     return name
 
 

@@ -17,6 +17,8 @@ from functools import cached_property
 from math import gcd
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -229,11 +231,45 @@ class Bound:
             return True
         return False if high < self.lo or low >= self.hi else None
 
+    def substitute(self, axes: Mapping[int, Index]) -> Bound:
+        """This Bound with the axes in `axes` replaced by an Index over others."""
+        return Bound(self.index.substitute(axes), self.lo, self.hi)
+
+    def ends(self, axis: Axis) -> tuple[Index, Index]:
+        """First and end of the steps of `axis` that are inside, for the other axes; no whole multiple of it is an AssertionError.
+
+        >>> tap = Axis(1, 3)
+        >>> print(*Bound(Index.of(Axis(0, 8)) + Index.of(tap), 1, 9).ends(tap))
+        -1*a0+1 -1*a0+9
+        """
+        factor = self.index.coefficient(axis.id)
+        assert factor, f"{self} is no bound on the steps of {axis}"
+        rest = self.index + Index.of(axis) * -factor
+        if factor < 0:
+            return (rest + -self.hi) // -factor + 1, (rest + -self.lo) // -factor + 1
+        down = rest * -1 + (factor - 1)
+        return (down + self.lo) // factor, (down + self.hi) // factor
+
+    def share(self) -> float:
+        """The share of all steps of its axes that is inside."""
+        extents = _extents(self.index)
+        grid = np.indices(tuple(extents.values()))
+        at = self.index.evaluate(lambda number: grid[list(extents).index(number)])
+        return float(np.mean((self.lo <= at) & (at < self.hi)))
+
     def __str__(self) -> str:
         return f"{self.lo}<={self.index}<{self.hi}"
 
 
 Box = tuple[Bound, ...]
+
+
+def _extents(index: Index) -> dict[int, int]:
+    """How far every axis of `index` runs, by number."""
+    found: dict[int, int] = {}
+    for term in index.terms:
+        found |= {term.inner.id: term.inner.extent} if isinstance(term.inner, Axis) else _extents(term.inner)
+    return found
 
 
 def unflatten(flat: Index, shape: tuple[int, ...]) -> Map:

@@ -16,7 +16,7 @@ import numpy as np
 from .expr import Expr, Guard, Load, Lookup, Nothing, const, walk
 from .fusion import Fused
 from .graph import Graph, Type
-from .index import Map
+from .index import Box, Map
 from .interpret_expr import AxisValues, evaluate
 from .placement import constant_types
 from .stage import Stage
@@ -101,9 +101,14 @@ def _is_partial(value: Expr) -> TypeGuard[Guard]:
 
 def _written(value: Expr, grid: _Grid) -> Array:
     """Where a store writes."""
+    return _inside(value.box if _is_partial(value) else (), grid.axis)
+
+
+def _inside(box: Box, axis: AxisValues) -> Array:
+    """Where all bounds hold."""
     inside = np.asarray(True)
-    for bound in value.box if _is_partial(value) else ():
-        at = bound.index.evaluate(grid.axis)
+    for bound in box:
+        at = bound.index.evaluate(axis)
         inside = inside & (bound.lo <= at) & (at < bound.hi)
     return inside
 
@@ -143,10 +148,14 @@ def _anchor(stage: Stage, buffers: Mapping[str, Array], grid: _Grid) -> Array:
     used = [_axes_of(expr) for expr in exprs]
     # An axis that no operand varies along is repeated along with the first.
     used[0] |= {a.id for a in stage.reduce}.difference(*used[1:])
-    factors, dimensions = [], []
+    used[0] |= set().union(*(bound.index.axes for bound in stage.support))
+    factors: list[Array] = []
+    dimensions: list[tuple[int, ...]] = []
     for expr, numbers in zip(exprs, used, strict=True):
         own = tuple(a.id for a in stage.axes + stage.reduce if a.id in numbers)
         values = evaluate(expr, _loader(buffers), grid.over(own).axis)
+        if not factors and stage.support:
+            values = np.where(_inside(stage.support, grid.over(own).axis), values, 0)
         factors.append(np.broadcast_to(values, grid.over(own).shape).astype(_wide(expr.dtype)))
         dimensions.append(own)
     kept = tuple(number for number in grid.numbers if number in used[0].union(*used[1:]))

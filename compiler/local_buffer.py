@@ -179,6 +179,7 @@ def _with_axes(stage: Stage, own: Mapping[int, Axis]) -> Stage:
         renamed,
         axes=tuple(replace(own[a.id], extent=a.extent) if a.id in own else a for a in stage.axes),
         operands=tuple(_renamed_operand(o, mapping, first) for o in stage.operands),
+        support=tuple(bound.substitute(mapping) for bound in stage.support),
     )
 
 

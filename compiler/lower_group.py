@@ -12,7 +12,7 @@ from math import ceil, prod
 from typing import Literal
 
 from .anchors.lane_groups import lane_groups
-from .anchors.pads import pads_of
+from .anchors.pads import bounds_on, pads_of
 from .anchors.reduce import neutral
 from .anchors.region import axis_of, balanced
 from .anchors.turned import rows_together
@@ -21,7 +21,7 @@ from .choice import MOST_ROWS
 from .expr import Const, Guard, Load, loads
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, windows_overlap
 from .graph import Type
-from .index import Axis
+from .index import Axis, Bound
 from .kernel import Local, Place, Schedule
 from .local_buffer import Inner, make_panel, make_ring
 from .lower_rows import lower_rows
@@ -44,6 +44,9 @@ Parallel = Literal["rows", "lanes"]
 
 MANY_BLOCKS = 4
 """Blocks of columns from which on it pays to copy what they read element by element."""
+
+MOST_TAPS = 31 / 32
+"""The share of a window's taps that are not on pads, all rows together, up to which sums leave out pads that were copied for them."""
 
 UNEVEN = 1.1
 """Times the rows of its share that a thread may have before the blocks of a window are made lower."""
@@ -129,6 +132,7 @@ class _Stages:
                 reader = self._panel(operand, stage, place, tile, is_root)
             else:
                 continue
+            stage = replace(stage, support=(*stage.support, *_left_out(stage, place, operand)))
             stage = replace(stage, operands=tuple(reader if o is operand else o for o in stage.operands))
             place = _resized(stage, place, self._machine)
         self.done.append((stage, _taps_first(stage, place, self._machine)))
@@ -162,6 +166,18 @@ class _Stages:
         return kind + (str(number) if number else "")
 
 
+def _left_out(stage: Stage, place: Place, operand: Operand) -> tuple[Bound, ...]:
+    """Bounds of the zeros around an operand of a contraction that its sums leave out, though the copy that they read has them: many along rows, few of a plane."""
+    expr = operand.inlined()
+    if stage.anchor != "contraction" or not (isinstance(expr, Guard) and isinstance(expr.outside, Const)):
+        return ()
+    if expr.outside.value != 0:
+        return ()
+    padded = replace(stage, support=expr.box)
+    bounds = (bound for axis in stage.reduce for bound in bounds_on(padded, place, axis))
+    return tuple(bound for bound in bounds if bound.share() < MOST_TAPS)
+
+
 def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
     """`place` with its reduce axes in the order in which the operand now lies in memory."""
     if stage.anchor not in ("contraction", "dot"):
@@ -171,11 +187,15 @@ def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
 
 
 def _taps_first(stage: Stage, place: Place, machine: Machine) -> Place:
-    """The place with the taps outermost of which a contraction leaves out those on pads."""
-    pads = pads_of(stage, place, machine)
-    if pads is None or pads.tap is None:
+    """The place with the taps outermost of which a contraction leaves some out: only a loop over others can be shorter."""
+    if stage.anchor != "contraction" or not place.k_order:
         return place
-    return replace(place, k_order=(pads.tap, *(number for number in place.k_order if number != pads.tap)))
+    pads, first = pads_of(stage, place, machine), place.k_order[-1]
+    if pads is not None and pads.tap is not None:
+        first = pads.tap
+    elif not bounds_on(stage, place, axis_of(stage, first)):
+        return place
+    return replace(place, k_order=(first, *(number for number in place.k_order if number != first)))
 
 
 def _reads_in_place(stage: Stage, place: Place, operand: Operand, machine: Machine) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UserError
-from .expr import Expr, Load, guard
+from .expr import Expr, guard
 from .graph import Node
 from .index import Bound, Index, Map
 
@@ -124,8 +124,8 @@ def _linear(
     points = [grid.point(x) for x in range(grid.count)]
     first = sum(v < 0 for v in points)
     end = sum(v < grid.size - 1 for v in points)
-    name = f"{node.output}/fractions{axis}"
-    values.extra[name] = np.array([float(v - v // 1) for v in points], np.float32)
+    fractions = np.array([float(v - v // 1) for v in points], np.float32)
+    fraction_at = values.constant(f"{node.output}/fractions{axis}", fractions)
 
     def sample(where: Map) -> Expr:
         x = where[axis]
@@ -135,7 +135,7 @@ def _linear(
 
         low = grid.floor(x)
         a, b = at(low), at(low + 1)
-        between = a + (b - a) * Load("float32", name, (x,))
+        between = a + (b - a) * fraction_at((x,))
         inside = guard((Bound(x, first, end),), between, at(Index(grid.size - 1)))
         return guard((Bound(x, first, grid.count),), inside, at(Index(0))) if first else inside
 

@@ -220,4 +220,5 @@ def _renumbered(stage: Stage, rows: Sequence[int]) -> Stage:
             for o in stage.operands
         ),
         stores=tuple(replace(s, map=tuple(i.substitute(mapping) for i in s.map)) for s in stage.stores),
+        support=tuple(bound.substitute(mapping) for bound in stage.support),
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .expr import Expr, Load, Lookup, loads, substitute, text
 from .graph import Type
-from .index import Axis, Map
+from .index import Axis, Bound, Map
 
 if TYPE_CHECKING:
     from .choice import Signature
@@ -64,11 +64,21 @@ class Stage:
     init: Expr | None
     """What is added to a sum (a bias); None is 0."""
     stores: tuple[Store, ...]
+    support: tuple[Bound, ...] = ()
+    """Bounds outside which the terms of a sum are zero and may be left out: no two of them on the same axes."""
 
     @property
     def flops(self) -> int:
         """Multiplications and additions (or comparisons) of the anchor, without its fused ops."""
-        return prod(a.extent for a in self.axes + self.reduce) * len(self.operands) if self.operands else 0
+        return self.terms * len(self.operands)
+
+    @property
+    def terms(self) -> int:
+        """What the anchor combines, of all outputs: elements, or products within the support."""
+        if not self.operands:
+            return 0
+        every = prod(axis.extent for axis in self.axes + self.reduce)
+        return round(every * prod(bound.share() for bound in self.support))
 
     def exprs(self) -> Iterator[Expr]:
         """Every Expr of the stage: operands over their own axes, init, store values."""
@@ -95,6 +105,7 @@ class Stage:
             own = " ".join(f"{a}:{a.extent}" for a in operand.axes)
             lines.append(f"  operand {number} [{own}] at ({', '.join(map(str, operand.map))})")
             lines += ["    " + line for line in text(operand.expr).splitlines()]
+        lines += [f"  zero but for {bound}" for bound in self.support]
         if self.init is not None:
             lines.append(f"  plus {text(self.init)}")
         for store in self.stores:

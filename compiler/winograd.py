@@ -9,7 +9,7 @@ group's epilogue. Kernels are transformed at compile time, in float64.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
 
@@ -18,7 +18,7 @@ import numpy as np
 from .choice import Signature
 from .expr import NOTHING, Acc, Const, Expr, Guard, Load, const, cost, guard, op, rewrite, substitute
 from .fusion import Fused
-from .graph import Graph, Type
+from .graph import Graph, Type, free_name
 from .index import Axis, Bound, Index
 from .planes import has_tiles
 from .schedule import NO_ROW
@@ -85,9 +85,9 @@ def form_winograd(graph: Graph, fused: Fused, target: Target, table: ScheduleTab
         group = groups[number] = replace(group, signature=signature)
         if not _wanted(conv, signature, target.machine, table):
             continue
-        name = f"{conv.weights}/winograd"
+        name = free_name(f"{conv.weights}/winograd", graph.types)
         extra[name] = transformed(constants[conv.weights])
-        groups[number] = _row_group(group, conv, name)
+        groups[number] = _row_group(group, conv, name, graph.types)
         ledger.append(Decision(True, group.nodes[0], group.nodes[0], "computed by Winograd's F(4x4, 3x3)"))
     return replace(fused, groups=tuple(groups), constants=extra, ledger=tuple(ledger))
 
@@ -169,13 +169,13 @@ def _pays(conv: _Convolution, machine: Machine) -> bool:
     return products + there + back + kernels < CLEARLY * direct
 
 
-def _row_group(group: Group, conv: _Convolution, kernels: str) -> Group:
+def _row_group(group: Group, conv: _Convolution, kernels: str, taken: Container[str]) -> Group:
     """The three stages; they share the tiles, which are the product's columns."""
     high, wide = _tiles(conv)
     n, ty, tx = replace(conv.batch, id=0), Axis(1, high), Axis(2, wide)
     c, oc, element = Axis(3, conv.channels.extent), Axis(4, conv.outputs.extent), Axis(5, SIDE * SIDE)
     first = group.root.stores[0].buffer
-    before, after = f"{first}/winograd inputs", f"{first}/winograd sums"
+    before, after = (free_name(f"{first}/winograd {what}", taken) for what in ("inputs", "sums"))
     inputs = Type("float32", (element.extent, n.extent, high, wide, c.extent))
     sums = Type("float32", (element.extent, n.extent, high, wide, oc.extent))
     where = (Index.of(n), Index.of(ty), Index.of(tx))

@@ -15,12 +15,12 @@ from math import prod
 
 from ..emit import Coord, Emitter, Value, lanes_of
 from ..expr import Expr, Load
-from ..index import Axis
+from ..index import Axis, Bound
 from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
 from ..target import Machine
-from .pads import Pads, pads_of
+from .pads import Pads, bounds_on, pads_of, taps_inside
 from .region import (
     LINE_ELEMENTS,
     Region,
@@ -143,6 +143,11 @@ class _Micro:
         """Steps of the whole reduction."""
         return prod(axis.extent for axis in self.stage.reduce)
 
+    def _bounds(self, tap: Axis) -> tuple[Bound, ...]:
+        """The bounds on the steps of a reduce axis."""
+        rows = self.pads.rows if self.pads is not None and self.pads.tap == tap.id else ()
+        return (*rows, *bounds_on(self.stage, self.place, tap))
+
     def emit(self, point: Point, first: Coord, mr: int) -> None:
         """`mr` columns from `first` on: run over k, store."""
         layout, col = self._sums(mr), self.place.col
@@ -242,12 +247,10 @@ class _Micro:
             def inner(i: Coord, carried: Sequence[Value]) -> list[Value]:
                 return level(depth + 1, {**fixed, axis.id: i}, k * axis.extent + i, carried)
 
-            if depth == 0 and self.pads is not None and self.pads.rows:
-                lo, hi = self.pads.taps_inside(e, places[0], axis)
-                return e.loop(lo, hi, 1, inner, sums, bounds=(0, axis.extent - 1))
             if depth < len(axes) - 1:
                 if depth < straight:
-                    return self.low.emitter.loop(0, axis.extent, 1, inner, sums)
+                    lo, hi = taps_inside(e, self._bounds(axis), places[0], axis)
+                    return e.loop(lo, hi, 1, inner, sums, bounds=(0, axis.extent - 1))
                 for i in range(axis.extent):
                     sums = inner(Coord.at(i), sums)
                 return list(sums)

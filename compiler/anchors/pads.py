@@ -5,6 +5,7 @@ Of a row at the edge only the taps inside are summed; columns at the edges are k
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -32,16 +33,6 @@ class Pads:
     tap: int | None
     """The reduce axis along rows, which has to be the outermost; None where rows have no pads."""
 
-    def taps_inside(self, e: Emitter, point: Point, tap: Axis) -> tuple[Value | int, Value | int]:
-        """First and end of the taps along rows that are inside, seen from a row."""
-        lo: Value | int = 0
-        hi: Value | int = tap.extent
-        for bound in self.rows:
-            first = e.materialise(coordinate(e, bound.index, point.at(tap.id, Coord.at(0))))
-            lo = e.maximum(lo, e.builder.sub(e.i64(bound.lo), first))
-            hi = e.minimum(hi, e.builder.sub(e.i64(bound.hi), first))
-        return lo, hi
-
     def inner_columns(self, e: Emitter, stage: Stage, place: Place) -> range | None:
         """The columns whose taps are all inside; None where no column has others."""
         col = place.col
@@ -53,6 +44,25 @@ class Pads:
             return all(bound_verdict(e, bound, Point({col: column, **taps})) for bound in self.columns)
 
         return columns_inside(axis_of(stage, col).extent, inside)
+
+
+def bounds_on(stage: Stage, place: Place, tap: Axis) -> tuple[Bound, ...]:
+    """The bounds of the stage's support that say which steps of the reduce axis `tap` a register block can leave out, the same for all of its columns."""
+    inner = {axis.id for axis in stage.reduce if axis is not tap} | {place.lane, place.col}
+    return tuple(b for b in stage.support if b.index.coefficient(tap.id) and not b.index.axes & inner)
+
+
+def taps_inside(
+    e: Emitter, bounds: Iterable[Bound], point: Point, tap: Axis
+) -> tuple[Value | int, Value | int]:
+    """First and end of the steps of `tap` that are inside, seen from `point`."""
+    lo: Value | int = 0
+    hi: Value | int = tap.extent
+    for bound in bounds:
+        first, end = (coordinate(e, index, point) for index in bound.ends(tap))
+        lo = e.maximum(lo, first.const if first.static else e.materialise(first))
+        hi = e.minimum(hi, end.const if end.static else e.materialise(end))
+    return lo, hi
 
 
 def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:

@@ -50,9 +50,8 @@ def _work(stages: Stages, group: Group) -> Work:
 def _slots(stage: Stage, machine: Machine) -> int:
     """The anchor's own, its epilogues at every output and its prologues at every element of their operands."""
     outputs = prod(axis.extent for axis in stage.axes)
-    steps = outputs * prod(axis.extent for axis in stage.reduce) if stage.operands else 0
     multiplies = len(stage.operands) > 1
-    anchor = steps * (2 if multiplies and not machine.has_fma else 1)
+    anchor = stage.terms * (2 if multiplies and not machine.has_fma else 1)
     epilogues = outputs * _operations(*(store.value for store in stage.stores))
     prologues = sum(prod(a.extent for a in o.axes) * _operations(o.expr) for o in stage.operands)
     return anchor + epilogues + prologues

@@ -55,6 +55,16 @@ def padded(net: Net) -> None:
     _conv(net, value, (5, 9, 1, 1), (1, 5, 9, 23))
 
 
+def phases(net: Net) -> None:
+    """A transposed convolution that has fewer taps for some outputs than for others."""
+    value = net.node("Abs", [net.input(1, 17, 5, 4)], (1, 17, 5, 4), LOOSE)
+    weights = net.uniform(17, 9, 3, 3)
+    net.node(
+        "ConvTranspose", [value, weights], (1, 9, 10, 8), LOOSE,
+        strides=(2, 2), dilations=(1, 1), pads=(1, 1, 0, 0), group=1,
+    )  # fmt: skip
+
+
 def band(net: Net) -> None:
     """A pointwise convolution under a padded depthwise one whose pads differ."""
     value = _conv(net, net.input(1, 5, 11, 8), (19, 5, 1, 1), (1, 19, 11, 8))
@@ -152,6 +162,7 @@ GRAPHS: Mapping[str, Callable[[Net], None]] = {
         grouped,
         turned,
         padded,
+        phases,
         band,
         part,
         slices,

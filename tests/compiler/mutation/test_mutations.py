@@ -78,7 +78,7 @@ MUTATIONS = (
     Mutation(
         "packing.py", "[*batch, *order, lane]", "[*batch, *reversed(order), lane]", "sliding", "machine code"
     ),
-    Mutation("generate.py", "rest[1] + 1 - scale", "rest[1] - scale", "sliding", "machine code"),
+    Mutation("generate.py", "rest[1] + 1 - scale", "rest[1] - scale", "padded", "machine code"),
     Mutation(
         "generate.py",
         "self._blank(place.local, halo, y + halo.top, 0, halo.left)",
@@ -103,9 +103,8 @@ MUTATIONS = (
     Mutation(
         "anchors/region.py", "number * (size - 1) + large", "number * (size - 1)", "products", "machine code"
     ),
-    Mutation(
-        "anchors/pads.py", "e.i64(bound.hi), first", "e.i64(bound.hi - 1), first", "padded", "machine code"
-    ),
+    Mutation("index.py", "(down + self.hi) // factor", "(down + self.hi - 1)", "padded", "machine code"),
+    Mutation("index.py", "-self.lo) // -factor + 1", "-self.lo) // -factor", "phases", "machine code"),
     Mutation(
         "anchors/turned.py",
         "columns[3].append(within((2, 3, 6, 7)",
