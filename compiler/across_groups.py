@@ -38,7 +38,7 @@ def across_groups(stage: Stage, constants: frozenset[str], machine: Machine, mos
     by_group = {axis.id: Index.of(axis) for axis in stage.axes + stage.reduce}
     by_group[group.id] = Index.of(whole) // output.extent
     data = Operand(x.axes, x.expr, tuple(index.substitute(by_group) for index in x.map))
-    window = replace(merged, anchor="depthwise", operands=(data, *merged.operands))
+    window = replace(merged, anchor="depthwise", operands=(data, *merged.operands), support=())
     read = lane_groups(window, whole.id)
     inputs = read.inputs if read else max(abs(i.coefficient(group.id) or 0) for i in x.map)
     return window if inputs <= MOST_INPUTS * output.extent else None

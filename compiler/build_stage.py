@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import UserError
 from .elementwise import TABLE
 from .expr import DYNAMIC, Const, Expr, Load, Lookup, cast, const, guard, op, substitute
-from .graph import Graph, Node, Type
+from .graph import Graph, Node, Type, free_name
 from .index import Axis, Bound, Index, Map, Term, flatten, unflatten
 from .resize import resize
 from .stage import Combine, Operand, Stage
@@ -55,9 +55,9 @@ class Values:
         return substitute(self.expr(value), dict(enumerate(where)))
 
     def constant(self, name: str, data: np.ndarray) -> Callable[[Map], Expr]:
-        """What reads an element of `data`, now one of `extra`: called `name`, or longer where the graph has that or it is other data."""
-        while name in self.graph.types or not np.array_equal(self.extra.setdefault(name, data), data):
-            name += "'"
+        """What reads an element of `data`, now one of `extra`; `name` says how it was made, and becomes longer where the graph has it."""
+        name = free_name(name, self.graph.types)
+        self.extra[name] = data
         return lambda where: Load(data.dtype.name, name, where)
 
     def _expr(self, value: str) -> Expr:
@@ -201,9 +201,8 @@ def _windowed(
         Index.of(o) * s + Index.of(k) * d
         for o, k, s, d in zip(spatial, kernel, strides, dilations, strict=True)
     )
-    padded = [index.range[1] + 1 for index in slides]
-    own = dimensions((*shape[:2], *padded), OWN)
-    where = tuple(Index.of(axis) for axis in own)
+    padded = (*shape[:2], *(index.range[1] + 1 for index in slides))
+    own, where = dimensions(padded, OWN), identity(padded, OWN)
     box = tuple(Bound(where[2 + i], pads[i], pads[i] + shape[2 + i]) for i in range(rank))
     inside = values.at(x, (*where[:2], *(where[2 + i] + -pads[i] for i in range(rank))))
     return Operand(own, guard(box, inside, const(fill, inside.dtype)), (*lead, *slides))
@@ -221,12 +220,8 @@ def _conv(values: Values, node: Node) -> Anchored:
     channel_in = Index.of(g) * weights[1] + Index.of(ic)
     channel_out = Index.of(g) * oc.extent + Index.of(oc)
     data = _windowed(values, x, spatial, kernel, node, 0.0, (Index.of(n), channel_in))
-    own = dimensions(weights, OWN)
-    weight = Operand(
-        own,
-        values.at(w, tuple(Index.of(a) for a in own)),
-        (channel_out, Index.of(ic), *(Index.of(k) for k in kernel)),
-    )
+    where = (channel_out, Index.of(ic), *(Index.of(k) for k in kernel))
+    weight = Operand(dimensions(weights, OWN), values.at(w, identity(weights, OWN)), where)
     init = values.at(node.inputs[2], (channel_out,)) if len(node.inputs) > 2 else None
     stage = Stage("contraction", (n, g, oc, *spatial), (ic, *kernel), "sum", (data, weight), init, ())
     return Anchored(stage, (Index.of(n), channel_out, *(Index.of(a) for a in spatial)))
@@ -266,9 +261,10 @@ def _conv_transpose(values: Values, node: Node) -> Anchored:
     inside = values.at(x, (*at[:2], *(at[2 + i] + -lead[i] for i in range(rank))))
     data = Operand(own, guard(box, inside, const(0.0, inside.dtype)), (Index.of(n), channel_in, *where))
     whole = _whole_phases(values, w, strides)
-    load = values.constant(f"{w}/phases", whole)(identity(whole.shape, OWN))
+    load = values.constant(f"{w}/phases {strides}", whole)(identity(whole.shape, OWN))
     weights = Operand(dimensions(whole.shape, OWN), load, (channel_in, Index.of(oc), *kernels))
-    support = tuple(Bound(i, 0, k) for i, k in zip(kernels, kernel, strict=True) if i.range[1] >= k)
+    short = [i for i in range(rank) if taps[i] > 1 and kernels[i].range[1] >= kernel[i]]
+    support = tuple(Bound(kernels[i], 0, kernel[i]) for i in short)
     init = values.at(node.inputs[2], (channel_out,)) if len(node.inputs) > 2 else None
     axes = (n, g, oc, *spatial, *phase)
     stage = Stage("contraction", axes, (ic, *tap), "sum", (data, weights), init, (), support)
@@ -376,12 +372,8 @@ def _reduce(values: Values, node: Node) -> Anchored:
     kept = tuple(Axis(i, n) for i, n in enumerate(shape) if i not in axes)
     reduced = tuple(Axis(10 + i, n) for i, n in enumerate(shape) if i in axes)
     by_dim = {a.id: a for a in kept} | {a.id - 10: a for a in reduced}
-    own = dimensions(shape, OWN)
-    data = Operand(
-        own,
-        values.at(x, tuple(Index.of(a) for a in own)),
-        tuple(Index.of(by_dim[i]) for i in range(len(shape))),
-    )
+    where = tuple(Index.of(by_dim[i]) for i in range(len(shape)))
+    data = Operand(dimensions(shape, OWN), values.at(x, identity(shape, OWN)), where)
     stage = Stage("reduce", kept, reduced, _COMBINE[node.op], (data,), None, ())
     where = tuple(
         Index(0) if i in axes else Index.of(by_dim[i])

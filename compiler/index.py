@@ -245,6 +245,7 @@ class Bound:
         factor = self.index.coefficient(axis.id)
         assert factor, f"{self} is no bound on the steps of {axis}"
         rest = self.index + Index.of(axis) * -factor
+        assert axis.id not in rest.axes, f"{self} runs over another extent of {axis}"
         if factor < 0:
             return (rest + -self.hi) // -factor + 1, (rest + -self.lo) // -factor + 1
         down = rest * -1 + (factor - 1)

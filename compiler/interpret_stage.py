@@ -151,10 +151,10 @@ def _anchor(stage: Stage, buffers: Mapping[str, Array], grid: _Grid) -> Array:
     used[0] |= set().union(*(bound.index.axes for bound in stage.support))
     factors: list[Array] = []
     dimensions: list[tuple[int, ...]] = []
-    for expr, numbers in zip(exprs, used, strict=True):
+    for number, (expr, numbers) in enumerate(zip(exprs, used, strict=True)):
         own = tuple(a.id for a in stage.axes + stage.reduce if a.id in numbers)
         values = evaluate(expr, _loader(buffers), grid.over(own).axis)
-        if not factors and stage.support:
+        if number == 0 and stage.support:
             values = np.where(_inside(stage.support, grid.over(own).axis), values, 0)
         factors.append(np.broadcast_to(values, grid.over(own).shape).astype(_wide(expr.dtype)))
         dimensions.append(own)

@@ -21,7 +21,7 @@ from .choice import MOST_ROWS
 from .expr import Const, Guard, Load, loads
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, windows_overlap
 from .graph import Type
-from .index import Axis, Bound
+from .index import Axis
 from .kernel import Local, Place, Schedule
 from .local_buffer import Inner, make_panel, make_ring
 from .lower_rows import lower_rows
@@ -38,15 +38,13 @@ from .schedule import (
     stride,
 )
 from .stage import Group, Operand, Stage
+from .support import left_out
 from .target import Machine, Target
 
 Parallel = Literal["rows", "lanes"]
 
 MANY_BLOCKS = 4
 """Blocks of columns from which on it pays to copy what they read element by element."""
-
-MOST_TAPS = 31 / 32
-"""The share of a window's taps that are not on pads, all rows together, up to which sums leave out pads that were copied for them."""
 
 UNEVEN = 1.1
 """Times the rows of its share that a thread may have before the blocks of a window are made lower."""
@@ -132,7 +130,7 @@ class _Stages:
                 reader = self._panel(operand, stage, place, tile, is_root)
             else:
                 continue
-            stage = replace(stage, support=(*stage.support, *_left_out(stage, place, operand)))
+            stage = replace(stage, support=(*stage.support, *left_out(stage, place, operand)))
             stage = replace(stage, operands=tuple(reader if o is operand else o for o in stage.operands))
             place = _resized(stage, place, self._machine)
         self.done.append((stage, _taps_first(stage, place, self._machine)))
@@ -166,18 +164,6 @@ class _Stages:
         return kind + (str(number) if number else "")
 
 
-def _left_out(stage: Stage, place: Place, operand: Operand) -> tuple[Bound, ...]:
-    """Bounds of the zeros around an operand of a contraction that its sums leave out, though the copy that they read has them: many along rows, few of a plane."""
-    expr = operand.inlined()
-    if stage.anchor != "contraction" or not (isinstance(expr, Guard) and isinstance(expr.outside, Const)):
-        return ()
-    if expr.outside.value != 0:
-        return ()
-    padded = replace(stage, support=expr.box)
-    bounds = (bound for axis in stage.reduce for bound in bounds_on(padded, place, axis))
-    return tuple(bound for bound in bounds if bound.share() < MOST_TAPS)
-
-
 def _resized(stage: Stage, place: Place, machine: Machine) -> Place:
     """`place` with its reduce axes in the order in which the operand now lies in memory."""
     if stage.anchor not in ("contraction", "dot"):
@@ -193,8 +179,8 @@ def _taps_first(stage: Stage, place: Place, machine: Machine) -> Place:
     pads, first = pads_of(stage, place, machine), place.k_order[-1]
     if pads is not None and pads.tap is not None:
         first = pads.tap
-    elif not bounds_on(stage, place, axis_of(stage, first)):
-        return place
+    elif machine.a_form == "lane" or not bounds_on(stage, place, axis_of(stage, first)):
+        return place  # where multiply-adds read a lane, the innermost steps are a vector
     return replace(place, k_order=(first, *(number for number in place.k_order if number != first)))
 
 

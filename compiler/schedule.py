@@ -15,10 +15,10 @@ from .anchors.region import axis_of
 from .anchors.turned import turned_axis
 from .choice import Choice, Signature, Tunable
 from .expr import Const, Expr, Guard, Load, Lookup, const, cost, guard, loads
-from .flatten import merge_axes
 from .index import Axis, Bound, Index
 from .kernel import Block, Place
 from .stage import Operand, Stage
+from .support import merge_supported
 from .target import Machine
 
 
@@ -124,7 +124,7 @@ def schedule_stage(
     # with lanes across groups axes stay as they are: merged, the operand would lose the coordinates that say which are its groups
     walked = rows if window is None else window.axes + window.reduce
     kept = kept | {axis.id for axis in walked}
-    stage = merge_axes(_anchored(stage) if window is None else window, constants, kept)
+    stage = merge_supported(_anchored(stage) if window is None else window, constants, kept, choose.machine)
     weights = stage.operands[1].expr if len(stage.operands) == 2 else None
     packed = isinstance(weights, Load) and weights.buffer in constants
     if rows:
@@ -144,7 +144,11 @@ def _anchored(stage: Stage) -> Stage:
         product = product + guard(first, stage.init, const(0, product.dtype))
     axes = stage.axes + stage.reduce
     return replace(
-        stage, anchor="reduce", operands=(Operand(axes, product, tuple(map(Index.of, axes))),), init=None
+        stage,
+        anchor="reduce",
+        operands=(Operand(axes, product, tuple(map(Index.of, axes))),),
+        init=None,
+        support=(),
     )
 
 
@@ -197,7 +201,9 @@ def _contraction(stage: Stage, choose: Choose, packed: bool, forced: int | None)
     depth = tuple(axis.extent for axis in order)
     signature = signature_of("contraction", stage, row, col, lane, depth, order, packed)
     choice = choose(signature)
-    outer = tuple(axis.id for axis in others if axis is not row)
+    # the phases of a transposed convolution are unequal shares, and all read the same rows
+    unequal = frozenset().union(*(bound.index.axes for bound in stage.support))
+    outer = tuple(axis.id for axis in others if axis is not row and axis.id not in unequal)
     if choice.dot:
         stage = replace(stage, anchor="dot")
         order = reduce_order(stage, None, choose.machine)  # its taps may lie next to each other

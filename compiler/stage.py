@@ -65,7 +65,7 @@ class Stage:
     """What is added to a sum (a bias); None is 0."""
     stores: tuple[Store, ...]
     support: tuple[Bound, ...] = ()
-    """Bounds outside which the terms of a sum are zero and may be left out: no two of them on the same axes."""
+    """Bounds outside which the terms of a sum are zero and may be left out; as a graph's stages are built, no two share an axis."""
 
     @property
     def flops(self) -> int:

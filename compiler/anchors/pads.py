@@ -1,6 +1,7 @@
 """Pads: zeros around the input of a convolution of few channels, left out of its sums, so that no copy has to hold them.
 
-Of a row at the edge only the taps inside are summed; columns at the edges are known when the code is made.
+Of a row at the edge only the taps inside are summed; columns at the edges are known when the code is made. Loops over taps are shortened alike by what
+else a stage's support leaves out.
 """
 
 from __future__ import annotations

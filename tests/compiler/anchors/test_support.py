@@ -24,7 +24,7 @@ PLAIN = Options(winograd=False, bands=False)
 
 def transposed(
     net: Net, x: str, channels: int, kernel: tuple[int, ...], strides: tuple[int, ...], pads: tuple[int, ...],
-    more: tuple[int, ...] = (), group: int = 1,
+    more: tuple[int, ...] = (), group: int = 1, bias: bool = True,
 ) -> str:  # fmt: skip
     """A ConvTranspose whose output is a multiple of its strides, by `more` at its end."""
     n, c, *size = net.types[x].shape
@@ -32,9 +32,9 @@ def transposed(
     whole = [(e - 1) * s + k for e, s, k in zip(size, strides, kernel, strict=True)]
     cut = [before + after for before, after in zip(pads[:rank], pads[rank:], strict=True)]
     out = [w - p + m for w, p, m in zip(whole, cut, more or (0,) * rank, strict=True)]
-    weights, bias = net.constant(c, channels // group, *kernel), net.constant(channels)
+    constants = [net.constant(c, channels // group, *kernel), *([net.constant(channels)] if bias else [])]
     return net.node(
-        "ConvTranspose", (n, channels, *out), x, weights, bias,
+        "ConvTranspose", (n, channels, *out), x, *constants,
         strides=strides, dilations=(1,) * rank, pads=pads, group=group,
     )  # fmt: skip
 
@@ -77,6 +77,7 @@ def check(graph: Graph, feeds: dict[str, np.ndarray], target: str, threads: int 
         ((3, 2), (2, 2), (0, 0, 0, 0), (1, 0)),
         ((7, 4), (3, 3), (2, 0, 1, 0), (2, 2)),
         ((5, 1), (4, 1), (0, 0, 1, 0), (0, 0)),
+        ((3, 3), (2, 2), (0, 0, 1, 1), (0, 0)),
     ],
 )
 def test_phases_with_fewer_taps(
@@ -111,7 +112,7 @@ def test_pads_of_copied_inputs(
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_infinite_stays_where_a_tap_is(target: str) -> None:
-    """A tap that the kernel does not have does not make a NaN of it."""
+    """Taps that a loop leaves out, of a kernel that does not have them, make no NaN of it."""
     net = Net()
     output = transposed(net, net.input(1, 18, 6, 7), 16, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1))
     feeds = dict(net.feeds())
@@ -125,6 +126,44 @@ def test_what_is_infinite_stays_where_a_tap_is(target: str) -> None:
     reached = {(2 * 3 + y, 2 * 4 + x) for y, x in product((-1, 0, 1), repeat=2)}
     found = {(int(y), int(x)) for y, x in np.argwhere(~np.isfinite(got[0]).all(axis=0))}
     assert found == reached
+
+
+def test_kernels_shorter_than_their_stride() -> None:
+    """Phases without any tap are left as they are, lanes with the outputs."""
+    net = Net()
+    output = transposed(net, net.unary("Relu", net.input(1, 19, 6, 7)), 16, (2, 2), (3, 3), (0,) * 4, (1, 1))
+    graph, feeds = net.graph(output), net.feeds()
+    stages = lower_graph(graph, PLAIN)
+    assert "zero but for" not in "".join(str(lowered.kernel) for lowered in stages.lowered)
+    (got,) = fusekit.load(assemble_bundle(stages, PLAIN, "")).run(feeds).values()
+    (want,) = run_graph(graph, feeds).values()
+    assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
+@pytest.mark.parametrize(("channels", "lanes"), [(4, 8), (16, 16)])
+def test_few_outputs_share_vectors_with_their_phases(channels: int, lanes: int) -> None:
+    """Four outputs fill half a vector of AVX2: more than the taps that are left out."""
+    net = Net()
+    output = transposed(net, net.input(1, 64, 8, 8), channels, (5, 5), (2, 2), (2, 2, 1, 1), bias=False)
+    output = net.conv(output, 8)
+    options = replace(PLAIN, target="x86-64-v3")
+    graph, feeds = net.graph(output), net.feeds()
+    stages = lower_graph(graph, options)
+    kernel = stages.lowered[0].kernel
+    (place,) = kernel.schedule.places[-1:]
+    assert {a.id: a.extent for a in kernel.root.axes}[place.lane] == lanes
+    assert not place.outer, "phases are no units: some have fewer taps"
+    (want,) = run_graph(graph, feeds).values()
+    (read,) = run_plan(graph, stages.plan, feeds).values()
+    assert np.abs(read - want).max() <= 1e-4 * np.abs(want).max()
+
+
+def test_weights_that_are_no_numbers() -> None:
+    net = Net()
+    graph = net.graph(transposed(net, net.input(1, 8, 3, 3), 4, (3, 3), (2, 2), (1, 1, 1, 1), (1, 1)))
+    next(iter(graph.constants.values()))[:] = np.nan
+    (got,) = fusekit.load(assemble_bundle(lower_graph(graph, PLAIN), PLAIN, "")).run(net.feeds()).values()
+    assert np.isnan(got).all()
 
 
 def test_pads_of_many_rows_are_not_worth_it() -> None:
@@ -142,7 +181,7 @@ def test_transposed_weights_are_counted_once() -> None:
     assert group.root.flops == 2 * 6 * 7 * 9 * 8 * 4
 
 
-@pytest.mark.parametrize("called", ["c0/phases", "c0/phases'", "x0"])
+@pytest.mark.parametrize("called", ["c0/phases (2, 2)", "c0/phases (3, 3)'", "x0"])
 def test_constants_may_have_the_names_of_derived_ones(called: str) -> None:
     """The same weights for two strides, beside a constant called as the weights made of them."""
     net = Net()
