@@ -206,7 +206,7 @@ class _Nest:
         """Bounds inference: the rows of the local buffer that the consumer's rows ``[lo, hi)`` read."""
         index = _row_index(consumer, place)
         scale = index.coefficient(at.row) or 0
-        rest = Index(index.const, tuple(t for t in index.terms if at.row not in Index(0, (t,)).axes)).range
+        rest = index.without(at.row).range
         if scale == 0:
             return rest[0], rest[1] + 1
         first, last = self._scaled(lo, scale, rest[0]), self._scaled(hi, scale, rest[1] + 1 - scale)

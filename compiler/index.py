@@ -100,6 +100,10 @@ class Index:
                 return None
         return total
 
+    def without(self, axis: int) -> Index:
+        """This Index but for the terms that depend on `axis`."""
+        return Index(self.const, tuple(t for t in self.terms if axis not in Index(0, (t,)).axes))
+
     def __add__(self, other: Index | int) -> Index:
         if isinstance(other, int):
             return Index(self.const + other, self.terms)

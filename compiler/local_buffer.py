@@ -43,7 +43,7 @@ def _window_rows(operand: Operand, place: Place, tile: int, row: Axis) -> tuple[
     """(rows that a tile reads, whether tiles share some)."""
     index = operand.map[operand.axes.index(row)]
     scale = index.coefficient(place.row) or 0
-    rest = Index(0, tuple(t for t in index.terms if place.row not in Index(0, (t,)).axes)).range[1]
+    rest = index.without(place.row).range[1] - index.const
     return (tile - 1) * scale + rest + 1, 0 < scale <= rest
 
 
@@ -74,9 +74,11 @@ def make_panel(
     if shared:
         address = address + (Index.of(row) % rows) * row_size
     else:
-        scale = operand.map[operand.axes.index(row)].coefficient(place.row)
+        index = operand.map[operand.axes.index(row)]
+        scale = index.coefficient(place.row)
         assert scale is not None, "rows of a panel are plain multiples of the root's"
-        address = address + Index.of(row) * row_size + Index.of(TILE) * (-row_size * scale)
+        first = Index.of(TILE) * scale + index.without(place.row).range[0]
+        address = address + Index.of(row) * row_size + first * -row_size
     local = Local(name, operand.expr.dtype, rows * row_size, "ring" if shared else "panel")
     axes = tuple(a for a in operand.axes if a.extent > 1)
     made = Stage("pointwise", axes, (), "sum", (), None, (Store(operand.expr, name, (address,)),))

@@ -78,6 +78,7 @@ def check(graph: Graph, feeds: dict[str, np.ndarray], target: str, threads: int 
         ((7, 4), (3, 3), (2, 0, 1, 0), (2, 2)),
         ((5, 1), (4, 1), (0, 0, 1, 0), (0, 0)),
         ((3, 3), (2, 2), (0, 0, 1, 1), (0, 0)),
+        ((3, 5), (3, 3), (3, 4, 1, 2), (1, 1)),
     ],
 )
 def test_phases_with_fewer_taps(
