@@ -99,7 +99,9 @@ def conv_transpose(maker: Maker, x: Tensor) -> Tensor:
     dilations = [maker.pick(1, 1, 2) for _ in range(rank)]
     extra = [maker.number(0, s - 1) for s in strides]
     reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
-    pads = [min(maker.number(0, 1), r // 2) for r in reach * 2]
+    # pads of a stride or more, which leave the first rows of the input unread, but never all of the output
+    most = [min(r, ((n - 1) * s + r) // 2) for n, s, r in zip(x.shape[2:], strides, reach, strict=True)]
+    pads = [min(maker.number(0, 3 if maker.chance(4) else 1), m) for m in most * 2]
     per_group = maker.pick(1, 2, 3, 5)
     attrs: dict[str, Any] = {"strides": strides, "dilations": dilations}
     if maker.chance(5):
