@@ -116,12 +116,16 @@ class Place:
     """What block, tiles and epilogue were chosen for; None where there was no choice. No part of the kernel's text."""
     walked: tuple[int, ...] = ()
     """Axes that rows count through as one, outermost first, `row` the last of them; empty where rows are those of `row` alone."""
+    ahead: int = 0
+    """Elements of the next lane block's weights that a contraction asks for with each column, so that all are near when that block begins."""
 
     def __str__(self) -> str:
         block = f"{self.block} unroll {self.block.unroll}"
         text = f"outer {self.outer} row a{self.row} col a{self.col} lane a{self.lane} block {block} k {self.k_order}"
         text += " packed" * self.packed + " row epilogue" * self.row_epilogue
-        text += f" rows through {self.walked}" * bool(self.walked)
+        text += f" rows through {self.walked}" * bool(self.walked) + f" asks for {self.ahead}" * bool(
+            self.ahead
+        )
         return text + (f" into {self.local} {self.halo}" if self.local else "")
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import ceil, prod
 from typing import Literal
 
+from .anchors.ahead import elements_ahead
 from .anchors.lane_groups import lane_groups
 from .anchors.pads import bounds_on, pads_of
 from .anchors.reduce import neutral
@@ -66,6 +67,8 @@ def lower_group(
     stage, place = chain.root(threads)
     alone = len(group.stages) == 1 and all(chain.reads_in_place(stage, place, o) for o in stage.operands)
     tile, parallel, units = _cut(stage, place, target.machine, threads, alone, bool(group.inner))
+    together = tile if parallel == "rows" else axis_of(stage, place.row).extent
+    place = replace(place, ahead=elements_ahead(stage, place, target.machine, together))
     chain.lower(stage, place, chain.inner(group.root), tile, is_root=True)
     stages, places = [list(each) for each in zip(*chain.done, strict=True)]
     locals_ = chain.locals

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, lcm, prod
 
+from .anchors.ahead import elements_ahead
 from .anchors.region import balanced
 from .anchors.turned import rows_together
 from .expr import Expr, Load, Lookup, rewrite
@@ -68,6 +69,10 @@ def lower_rows(
         if load.buffer in constants and stage.anchor == "contraction"
     )
     tile = _tile(rows, row_bytes, streamed, vector, machine, threads)
+    places = tuple(
+        replace(place, ahead=elements_ahead(stage, place, machine, tile))
+        for (stage, _), place in zip(scheduled, places, strict=True)
+    )
     units = prod(axis.extent for axis in rows[:-1]) * ceil(rows[-1].extent / tile)
     locals_ = [
         Local(panel.local, panel.dtype, tile * size * panel.row_size, "panel") for panel in panels.values()

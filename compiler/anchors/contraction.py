@@ -20,6 +20,7 @@ from ..kernel import Place
 from ..lower_expr import Lowering, Point, coordinate
 from ..stage import Stage
 from ..target import Machine
+from .ahead import Share, asks_with_its_own
 from .pads import Pads, bounds_on, pads_of, taps_inside
 from .region import (
     LINE_ELEMENTS,
@@ -119,24 +120,8 @@ class _Micro:
 
     @cached_property
     def _prefetches(self) -> bool:
-        """Whether b of the next lane block is asked for while that of this one is used again and again: all comes from beyond the L2.
-
-        Without it a block's first columns wait for it, the others find it near, and memory rests.
-        """
-        b = self.stage.operands[1].inlined()
-        if self.place.col is None or self.machine.a_form != "broadcast" or not isinstance(b, Load):
-            return False
-        columns = axis_of(self.stage, self.place.col).extent
-        lanes = axis_of(self.stage, self.place.lane).extent
-        if self.place.packed:
-            lanes *= prod(axis.extent for axis in batch_axes(self.stage, self.place))
-        elif b.map[0].coefficient(self.place.lane) != 1:
-            return False
-        return (
-            columns > self.place.block.mr
-            and 4 * self._depth * self.width <= self.machine.l2_bytes // 4
-            and 4 * self._depth * lanes > self.machine.l2_bytes
-        )
+        """Whether each block of columns asks for b of the next lane block where it reads that of its own."""
+        return asks_with_its_own(self.stage, self.place, self.low.emitter.target.machine)
 
     @cached_property
     def _depth(self) -> int:
@@ -237,6 +222,8 @@ class _Micro:
         if not axes:
             return self._steps(places, layout, Coord.at(0), None, [0], nothing)
         zeros = [e.constant(0, dtype, lanes) for lanes in widths]
+        following = self.n + self.width
+        share = Share.of(self.low, self.stage, self.place, places[0], following) if self.place.ahead else None
         straight = len(axes) - 1
         while straight > 1 and prod(axis.extent for axis in axes[straight - 1 :]) <= STRAIGHT:
             straight -= 1
@@ -258,6 +245,8 @@ class _Micro:
             step = self.place.block.unroll if depth == 0 or axis.extent > STRAIGHT else axis.extent
 
             def run(i: Coord, carried: Sequence[Value | None], steps: int) -> list[Value]:
+                if share is not None:
+                    share.ask(k * axis.extent + i, steps)
                 for at in range(0, steps, together):
                     k_first, count = i + at, range(min(together, steps - at))
                     points = [p.at(axis.id, k_first) for p in here]

@@ -1,0 +1,93 @@
+"""Ahead: a contraction asks for the weights of its next lane block while those of this one are used again and again.
+
+Weights were last used an inference ago and come from beyond the second-level cache. Were all of a block asked for together, they would be asked for
+faster than memory answers, and the columns would wait for it. So every block of columns asks for its share, a little with each step of its sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod
+
+from ..emit import Coord
+from ..expr import Load
+from ..index import Index
+from ..kernel import TILE, Place
+from ..lower_expr import Lowering, Point, coordinate
+from ..stage import Stage
+from ..target import Machine
+from .region import LINE_ELEMENTS, axis_of, balanced, batch_axes, packed_batch
+
+
+def elements_ahead(stage: Stage, place: Place, machine: Machine, tile: int) -> int:
+    """`Place.ahead` where a unit has so many rows, or blocks of them; 0 for weights that stay in the caches, or that nobody packed."""
+    if stage.anchor != "contraction" or not place.packed or not _gains(stage, place, machine):
+        return 0
+    assert place.col is not None
+    rows, columns = axis_of(stage, place.row).extent, axis_of(stage, place.col).extent
+    visited = min(rows, tile * place.block.mr) if place.row == place.col else tile * columns
+    lanes = axis_of(stage, place.lane).extent * prod(axis.extent for axis in batch_axes(stage, place))
+    if 4 * lanes * _depth(stage) <= machine.l2_bytes // 8:
+        return 0
+    return ceil(_depth(stage) * place.block.width(machine) / visited)
+
+
+def asks_with_its_own(stage: Stage, place: Place, machine: Machine) -> bool:
+    """Whether a block asks for the next lane block's operand element by element as it reads its own: where that is not packed, or its unit's columns are not known."""
+    b = stage.operands[1].inlined()
+    if place.ahead or not _gains(stage, place, machine) or not isinstance(b, Load):
+        return False
+    lanes = axis_of(stage, place.lane).extent
+    if place.packed:
+        lanes *= prod(axis.extent for axis in batch_axes(stage, place))
+    elif b.map[0].coefficient(place.lane) != 1:
+        return False
+    return 4 * _depth(stage) * lanes > machine.l2_bytes
+
+
+def _gains(stage: Stage, place: Place, machine: Machine) -> bool:
+    """Whether several blocks of columns use a lane block, and the cache has room for two of these."""
+    if place.col is None or machine.a_form != "broadcast":
+        return False
+    block = 4 * _depth(stage) * place.block.width(machine)
+    return axis_of(stage, place.col).extent > place.block.mr and block <= machine.l2_bytes // 4
+
+
+def _depth(stage: Stage) -> int:
+    return prod(axis.extent for axis in stage.reduce)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a block of columns asks for, of packed weights."""
+
+    low: Lowering
+    buffer: str
+    dtype: str
+    first: Coord
+    """The element asked for in the first step."""
+    pace: int
+    """Elements a step."""
+
+    @staticmethod
+    def of(low: Lowering, stage: Stage, place: Place, point: Point, lane: Coord) -> Share:
+        """The share of the block that begins at `point`; the next lane block begins with `lane`."""
+        b, depth = stage.operands[1].inlined(), _depth(stage)
+        assert isinstance(b, Load) and place.col is not None
+        rows, columns = axis_of(stage, place.row), axis_of(stage, place.col)
+        number = Index.of(rows) + Index.of(TILE) * -1
+        if rows != columns:
+            number = number * columns.extent + Index.of(columns)
+        _, _, most = balanced(columns.extent, place.block.mr)
+        batch = coordinate(low.emitter, packed_batch(stage, place), point)
+        before = coordinate(low.emitter, number, point) * place.ahead
+        return Share(
+            low, b.buffer, b.dtype, (batch + lane) * depth + before, ceil(place.ahead * most / depth)
+        )
+
+    def ask(self, step: Coord, steps: int) -> None:
+        """For what belongs to so many steps of the reduction from `step` on."""
+        e = self.low.emitter
+        for at in range(0, steps * self.pace, LINE_ELEMENTS):
+            element = self.first + step * self.pace + at
+            e.prefetch(e.address(self.low.pointers[self.buffer], self.dtype, element), near=False)
