@@ -18,22 +18,30 @@ from ..stage import Stage
 from ..target import Machine
 from .region import LINE_ELEMENTS, axis_of, balanced, batch_axes, packed_batch
 
+MOST_COLUMNS = 512
+"""Of a unit, up to which it shows whether they wait for a lane block's weights: with more, asking takes as long."""
 
-def elements_ahead(stage: Stage, place: Place, machine: Machine, tile: int) -> int:
-    """`Place.ahead` where a unit has so many rows, or blocks of them; 0 for weights that stay in the caches, or that nobody packed."""
-    if stage.anchor != "contraction" or not place.packed or not _gains(stage, place, machine):
+
+def elements_ahead(stage: Stage, place: Place, machine: Machine, rows: int) -> int:
+    """`Place.ahead` where a unit has so many rows, or so many blocks of columns if these are its rows.
+
+    0 for weights that stay in the caches, that nobody packed, or that one block of columns uses alone.
+    """
+    if stage.anchor != "contraction" or not (place.packed and place.k_order) or place.walked:
+        return 0
+    if not _gains(stage, place, machine):
         return 0
     assert place.col is not None
-    rows, columns = axis_of(stage, place.row).extent, axis_of(stage, place.col).extent
-    visited = min(rows, tile * place.block.mr) if place.row == place.col else tile * columns
+    columns, depth, width = axis_of(stage, place.col).extent, _depth(stage), place.block.width(machine)
+    _, _, size = balanced(columns, place.block.mr)
+    visited = min(columns, rows * size) if place.row == place.col else rows * columns
     lanes = axis_of(stage, place.lane).extent * prod(axis.extent for axis in batch_axes(stage, place))
-    if 4 * lanes * _depth(stage) <= machine.l2_bytes // 8:
-        return 0
-    return ceil(_depth(stage) * place.block.width(machine) / visited)
+    stays = lanes <= width or 4 * lanes * depth <= machine.l2_bytes // 8
+    return 0 if stays or not size < visited <= MOST_COLUMNS else ceil(depth * width / visited)
 
 
 def asks_with_its_own(stage: Stage, place: Place, machine: Machine) -> bool:
-    """Whether a block asks for the next lane block's operand element by element as it reads its own: where that is not packed, or its unit's columns are not known."""
+    """Whether a block asks for the next lane block's operand element by element as it reads its own: where it takes no share, and all of that is more than the L2 holds."""
     b = stage.operands[1].inlined()
     if place.ahead or not _gains(stage, place, machine) or not isinstance(b, Load):
         return False
@@ -59,7 +67,7 @@ def _depth(stage: Stage) -> int:
 
 @dataclass(frozen=True)
 class Share:
-    """What a block of columns asks for, of packed weights."""
+    """What a block of columns asks for, of packed weights. Steps that its sums leave out, as over pads, ask for nothing."""
 
     low: Lowering
     buffer: str
@@ -75,15 +83,13 @@ class Share:
         b, depth = stage.operands[1].inlined(), _depth(stage)
         assert isinstance(b, Load) and place.col is not None
         rows, columns = axis_of(stage, place.row), axis_of(stage, place.col)
-        number = Index.of(rows) + Index.of(TILE) * -1
+        before = Index.of(rows) + Index.of(TILE) * -1
         if rows != columns:
-            number = number * columns.extent + Index.of(columns)
+            before = before * columns.extent + Index.of(columns)
         _, _, most = balanced(columns.extent, place.block.mr)
         batch = coordinate(low.emitter, packed_batch(stage, place), point)
-        before = coordinate(low.emitter, number, point) * place.ahead
-        return Share(
-            low, b.buffer, b.dtype, (batch + lane) * depth + before, ceil(place.ahead * most / depth)
-        )
+        first = (batch + lane) * depth + coordinate(low.emitter, before, point) * place.ahead
+        return Share(low, b.buffer, b.dtype, first, ceil(place.ahead * most / depth))
 
     def ask(self, step: Coord, steps: int) -> None:
         """For what belongs to so many steps of the reduction from `step` on."""
