@@ -123,9 +123,8 @@ class Place:
         block = f"{self.block} unroll {self.block.unroll}"
         text = f"outer {self.outer} row a{self.row} col a{self.col} lane a{self.lane} block {block} k {self.k_order}"
         text += " packed" * self.packed + " row epilogue" * self.row_epilogue
-        text += f" rows through {self.walked}" * bool(self.walked) + f" asks for {self.ahead}" * bool(
-            self.ahead
-        )
+        text += f" rows through {self.walked}" * bool(self.walked)
+        text += f" asks for {self.ahead}" * bool(self.ahead)
         return text + (f" into {self.local} {self.halo}" if self.local else "")
 
 

@@ -1,7 +1,7 @@
 """Ahead: a contraction asks for the weights of its next lane block while those of this one are used again and again.
 
-Weights were last used an inference ago and come from beyond the second-level cache. Were all of a block asked for together, they would be asked for
-faster than memory answers, and the columns would wait for it. So every block of columns asks for its share, a little with each step of its sums.
+Weights were last used an inference ago and come from beyond the second-level cache. One block of columns that asked for all of them would wait, for memory
+answers slower than it asks. So every block of columns asks for its share, a little with each step of its sums.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..target import Machine
 from .region import LINE_ELEMENTS, axis_of, balanced, batch_axes, packed_batch
 
 MOST_COLUMNS = 512
-"""Of a unit, up to which it shows whether they wait for a lane block's weights: with more, asking takes as long."""
+"""Of a unit. With more, asking takes as long as the wait for weights that it saves."""
 
 
 def elements_ahead(stage: Stage, place: Place, machine: Machine, rows: int) -> int:
@@ -41,7 +41,7 @@ def elements_ahead(stage: Stage, place: Place, machine: Machine, rows: int) -> i
 
 
 def asks_with_its_own(stage: Stage, place: Place, machine: Machine) -> bool:
-    """Whether a block asks for the next lane block's operand element by element as it reads its own: where it takes no share, and all of that is more than the L2 holds."""
+    """Whether every block of columns asks for the whole of the next lane block, as it reads its own: where it takes no share, and the L2 does not hold all of the operand."""
     b = stage.operands[1].inlined()
     if place.ahead or not _gains(stage, place, machine) or not isinstance(b, Load):
         return False
