@@ -27,7 +27,7 @@ def elements_ahead(stage: Stage, place: Place, machine: Machine, rows: int) -> i
 
     0 for weights that stay in the caches, that nobody packed, or that one block of columns uses alone.
     """
-    if stage.anchor != "contraction" or not (place.packed and place.k_order) or place.walked:
+    if stage.anchor != "contraction" or not (place.packed and place.k_order):
         return 0
     if not _gains(stage, place, machine):
         return 0
@@ -35,7 +35,7 @@ def elements_ahead(stage: Stage, place: Place, machine: Machine, rows: int) -> i
     columns, depth, width = axis_of(stage, place.col).extent, _depth(stage), place.block.width(machine)
     _, _, size = balanced(columns, place.block.mr)
     visited = min(columns, rows * size) if place.row == place.col else rows * columns
-    lanes = axis_of(stage, place.lane).extent * prod(axis.extent for axis in batch_axes(stage, place))
+    lanes = _packed_lanes(stage, place)
     stays = lanes <= width or 4 * lanes * depth <= machine.l2_bytes // 8
     return 0 if stays or not size < visited <= MOST_COLUMNS else ceil(depth * width / visited)
 
@@ -45,11 +45,9 @@ def asks_with_its_own(stage: Stage, place: Place, machine: Machine) -> bool:
     b = stage.operands[1].inlined()
     if place.ahead or not _gains(stage, place, machine) or not isinstance(b, Load):
         return False
-    lanes = axis_of(stage, place.lane).extent
-    if place.packed:
-        lanes *= prod(axis.extent for axis in batch_axes(stage, place))
-    elif b.map[0].coefficient(place.lane) != 1:
+    if not place.packed and b.map[0].coefficient(place.lane) != 1:
         return False
+    lanes = _packed_lanes(stage, place) if place.packed else axis_of(stage, place.lane).extent
     return 4 * _depth(stage) * lanes > machine.l2_bytes
 
 
@@ -59,6 +57,11 @@ def _gains(stage: Stage, place: Place, machine: Machine) -> bool:
         return False
     block = 4 * _depth(stage) * place.block.width(machine)
     return axis_of(stage, place.col).extent > place.block.mr and block <= machine.l2_bytes // 4
+
+
+def _packed_lanes(stage: Stage, place: Place) -> int:
+    """Lanes of all batches, such as groups: packed weights follow each other through them."""
+    return axis_of(stage, place.lane).extent * prod(axis.extent for axis in batch_axes(stage, place))
 
 
 def _depth(stage: Stage) -> int:

@@ -97,8 +97,8 @@ def test_every_line_of_the_next_lane_block_is_asked_for(
 
 
 @pytest.mark.parametrize("target", X86)
-def test_taps_that_pads_leave_out_ask_for_nothing(target: str) -> None:
-    """At the edges of a map the sums are shorter: a few lines come later, with their own block."""
+def test_most_lines_are_asked_for_where_pads_leave_taps_out(target: str) -> None:
+    """At the edges of a map the sums are shorter, and steps left out ask for nothing: a few lines come later, with their own block."""
     kernel, weights = asking(lowered(target, 24, 72, 9, 5))
     lines = asked_for(kernel, weights, range(kernel.schedule.units))
     end = 4 * kernel.arguments[weights].size
@@ -128,8 +128,14 @@ def test_winograds_matrices_are_asked_for_too(target: str) -> None:
     assert [stage.anchor for stage in kernel.stages] == ["pointwise", "contraction", "pointwise"]
 
 
-def test_weights_that_stay_near_are_not_asked_for() -> None:
-    stages = lowered("x86-64-v3", 64, 64, 14)
+@pytest.mark.parametrize(("channels", "outputs", "size"), [
+    pytest.param(64, 64, 14, id="they stay near"),
+    pytest.param(1200, 16, 14, id="there is one lane block"),
+    pytest.param(96, 192, 56, id="many columns use them"),
+    pytest.param(512, 96, 1, id="one column uses them"),
+])  # fmt: skip
+def test_weights_are_not_asked_for_where_that_gains_nothing(channels: int, outputs: int, size: int) -> None:
+    stages = lowered("x86-64-v3", channels, outputs, size)
     assert not any(place.ahead for each in stages.lowered for place in each.kernel.schedule.places)
 
 
