@@ -35,7 +35,7 @@ from .region import (
     rows,
     store_all,
 )
-from .sums import Sums, pairs_tails
+from .sums import Sums, pairs_tails, side_by_side, streams_of
 
 TOGETHER = 4
 """Steps whose elements of a are loaded together, a vector of them for each column, where multiply-adds read a lane. Elsewhere steps are kept apart:
@@ -256,6 +256,9 @@ class _Micro:
                 return list(carried)
 
             main, first = axis.extent // step * step, 0
+            if len(axes) == len(here) == 1:
+                streams = streams_of(axis.extent, layout.count, self.machine)
+                first, sums = side_by_side(e, streams, axis.extent, step, sums, lambda i, own: run(i, own, 1))
             if len(axes) == 1 and self.machine.a_form == "lane" and main >= FIRST_APART * step:
                 first, sums = step, run(Coord.at(0), nothing, step)
             sums = e.loop(first, main, step, lambda i, carried: run(i, carried, step), sums)
