@@ -224,6 +224,32 @@ def substitute(expr: Expr, axes: Mapping[int, Index]) -> Expr:
     return rewrite(expr, change=lambda index: index.substitute(axes))
 
 
+def merged(*roots: Expr) -> list[Expr]:
+    """The roots with equal nodes made one, also of different roots."""
+    known: dict[tuple[object, ...], Expr] = {}
+    done: dict[int, Expr] = {}
+    for node in walk(*roots):
+        rebuilt = _rebuild(node, done, None, None)
+        done[id(node)] = known.setdefault(_contents(rebuilt), rebuilt)
+    return [done[id(root)] for root in roots]
+
+
+def _contents(node: Expr) -> tuple[object, ...]:
+    """What two nodes have in common that are equal, their operands being the same objects; zeros of either sign are not equal, a NaN is."""
+    match node:
+        case Const(dtype, value):
+            return Const, dtype, repr(value)
+        case Load(dtype, buffer, where):
+            return Load, dtype, buffer, where
+        case Lookup(dtype, buffer, where, index):
+            return Lookup, dtype, buffer, where, id(index)
+        case Op(dtype, prim, args):
+            return Op, dtype, prim, *map(id, args)
+        case Guard(dtype, box, inside, outside):
+            return Guard, dtype, box, id(inside), id(outside)
+    return type(node), node.dtype
+
+
 def loads(*roots: Expr) -> list[Load | Lookup]:
     """What reads memory under `roots`, operands first."""
     return list({id(load): load for root in roots for load in root.loads}.values())

@@ -6,7 +6,7 @@ All addresses are flat by now: a Load has one Index, the element number in its b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -51,10 +51,10 @@ class Lowering:
 
     def written(
         self, exprs: Sequence[Expr], point: Point, acc: Value | None, loaded: Loaded | None = None
-    ) -> list[Value | None]:
-        """The values of Exprs that have parts in common; None for one that is NOTHING at `point`. `loaded` gives Loads that are there already."""
+    ) -> Iterator[Value | None]:
+        """The values of Exprs that have parts in common, each made when asked for; None for one that is NOTHING at `point`. `loaded` gives Loads that are there already."""
         evaluation = _Evaluation(self, point, acc, None, loaded)
-        return [evaluation.written(expr) for expr in exprs]
+        return map(evaluation.written, exprs)
 
     def store(self, value: Value, dtype: str, buffer: str, address: Index, point: Point) -> None:
         """Write `value` to `buffer`: one vector store where the lanes are adjacent, else lane by lane."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .expr import Expr, Load, Lookup, rewrite
+from .expr import Expr, Load, Lookup, merged, rewrite
 from .flatten import Layout, map_exprs
 from .graph import Type
 from .kernel import Argument, Kernel, Local, Place, Schedule
@@ -72,9 +72,14 @@ def canonical(
             )
 
         stage = map_exprs(stage, lambda expr: rewrite(expr, leaf))
+        values = merged(*(store.value for store in stage.stores))
         out.append(
             replace(
-                stage, stores=tuple(replace(s, buffer=named(s.buffer, s.value.dtype)) for s in stage.stores)
+                stage,
+                stores=tuple(
+                    replace(store, value=value, buffer=named(store.buffer, value.dtype))
+                    for store, value in zip(stage.stores, values, strict=True)
+                ),
             )
         )
     kernel = Kernel(target, tuple(out), schedule, tuple(arguments), tuple(locals_))

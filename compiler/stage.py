@@ -13,7 +13,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from .expr import Expr, Load, Lookup, loads, substitute, text
+from .expr import Expr, Load, Lookup, Op, loads, substitute, text, walk
 from .graph import Type
 from .index import Axis, Bound, Map
 
@@ -96,6 +96,18 @@ class Stage:
     @cached_property
     def _loads(self) -> tuple[Load | Lookup, ...]:
         return tuple(loads(*self.exprs()))
+
+    @cached_property
+    def independent_stores(self) -> tuple[tuple[Store, ...], ...]:
+        """The stores in groups that share no operation with each other, though they may read the same."""
+        found: list[tuple[set[int], list[Store]]] = []
+        for store in self.stores:
+            used, together = {id(node) for node in walk(store.value) if isinstance(node, Op)}, [store]
+            for group in [group for group in found if group[0] & used]:
+                found.remove(group)
+                used, together = used | group[0], group[1] + together
+            found.append((used, together))
+        return tuple(tuple(together) for _, together in found)
 
     def __str__(self) -> str:
         axes = " ".join(f"{a}:{a.extent}" for a in self.axes)

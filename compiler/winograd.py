@@ -9,7 +9,7 @@ group's epilogue. Kernels are transformed at compile time, in float64.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
 
@@ -181,7 +181,7 @@ def _row_group(group: Group, conv: _Convolution, kernels: str, taken: Container[
     where = (Index.of(n), Index.of(ty), Index.of(tx))
     there = Stage("pointwise", (n, ty, tx, c), (), "sum", (), None, tuple(
         Store(value, before, (Index(number), *where, Index.of(c)))
-        for number, value in enumerate(_transformed_inputs(conv, n, ty, tx, c))
+        for number, value in _transformed_inputs(conv, n, ty, tx, c)
     ))  # fmt: skip
     axes = (element, n, ty, tx, c)
     product = Stage(
@@ -206,8 +206,10 @@ def _plain(buffer: str, axes: tuple[Axis, ...]) -> Operand:
     return Operand(axes, Load("float32", buffer, where), where)
 
 
-def _transformed_inputs(conv: _Convolution, n: Axis, ty: Axis, tx: Axis, c: Axis) -> list[Expr]:
-    """B' d B of the tile at (ty, tx), row by row."""
+def _transformed_inputs(
+    conv: _Convolution, n: Axis, ty: Axis, tx: Axis, c: Axis
+) -> Iterator[tuple[int, Expr]]:
+    """B' d B of the tile at (ty, tx), numbered row by row, with those next to each other that have operations in common."""
     data = conv.stage.operands[0]
     own_n, own_c, own_y, own_x = data.axes
     padded = (
@@ -224,7 +226,9 @@ def _transformed_inputs(conv: _Convolution, n: Axis, ty: Axis, tx: Axis, c: Axis
         return guard(box, read, const(0.0))
 
     tile = [_inputs_of([element(i, j) for i in range(SIDE)]) for j in range(SIDE)]
-    return [value for i in range(SIDE) for value in _inputs_of([tile[j][i] for j in range(SIDE)])]
+    values = [_inputs_of([tile[j][i] for j in range(SIDE)]) for i in range(SIDE)]
+    for rows in (0,), (1, 2), (3, 4), (5,):
+        yield from ((i * SIDE + j, values[i][j]) for j in range(SIDE) for i in rows)
 
 
 def _inputs_of(d: Sequence[Expr]) -> list[Expr]:
@@ -257,9 +261,10 @@ def _stores(conv: _Convolution, sums: str, n: Axis, ty: Axis, tx: Axis, oc: Axis
     where = (Index.of(n), Index.of(ty), Index.of(tx), Index.of(oc))
     products = [Load("float32", sums, (Index(number), *where)) for number in range(SIDE * SIDE)]
     half = [_outputs_of(products[j::SIDE]) for j in range(SIDE)]
+    totals = [_outputs_of([half[k][i] for k in range(SIDE)]) for i in range(OUT)]
     stores = []
-    for i in range(OUT):
-        for j, total in enumerate(_outputs_of([half[k][i] for k in range(SIDE)])):
+    for rows in (0, 2), (1, 3):  # those that have operations in common
+        for total, i, j in [(totals[i][j], i, j) for j in range(OUT) for i in rows]:
             y, x = Index.of(ty) * OUT + i, Index.of(tx) * OUT + j
             at = {conv.batch.id: where[0], conv.outputs.id: where[3], conv.rows.id: y, conv.cols.id: x}
             if conv.stage.init is not None:

@@ -87,7 +87,7 @@ def _store_totals(low: Lowering, stage: Stage, places: list[Point], totals: list
 def _store_beside(low: Lowering, stage: Stage, places: list[Point], totals: list[Value]) -> None:
     """The epilogue on a vector of columns for each of the outputs, and the results side by side."""
     e, values = low.emitter, [store.value for store in stage.stores]
-    written = [low.written(values, at, total) for at, total in zip(places, totals, strict=True)]
+    written = [[*low.written(values, at, total)] for at, total in zip(places, totals, strict=True)]
     for number, store in enumerate(stage.stores):
         vectors = [value for each in written if (value := each[number]) is not None]
         assert len(vectors) == len(places), "a dot stores all of its outputs"

@@ -42,11 +42,25 @@ def axis_of(stage: Stage, number: int) -> Axis:
 def store_all(
     low: Lowering, stage: Stage, point: Point, acc: Value | None, loaded: Loaded | None = None
 ) -> None:
-    """Run the epilogue on `acc` at `point` and write every output."""
-    values = low.written([store.value for store in stage.stores], point, acc, loaded)
-    for store, value in zip(stage.stores, values, strict=True):
-        if value is not None:
-            low.store(value, store.value.dtype, store.buffer, store.map[0], point)
+    """Run the epilogue on `acc` at `point` and write every output.
+
+    Where more is read than registers hold, as the 36 elements of Winograd's tiles, values that share no operation follow each other, each is stored as soon as it is there, and what
+    several read is loaded again: LLVM would spill it. Not where multiply-adds read a lane, for there a load is an instruction of its own.
+    """
+    machine = low.emitter.target.machine
+    crowded = machine.a_form == "broadcast" and len(stage.loads()) > machine.registers
+    for stores in stage.independent_stores if crowded else (stage.stores,):
+        values = (_afresh(low) if crowded else low).written(
+            [store.value for store in stores], point, acc, loaded
+        )
+        for store, value in zip(stores, values if crowded else [*values], strict=True):
+            if value is not None:
+                low.store(value, store.value.dtype, store.buffer, store.map[0], point)
+
+
+def _afresh(low: Lowering) -> Lowering:
+    """The same buffers at addresses which LLVM takes for others, so that it loads from them again."""
+    return replace(low, pointers={name: low.emitter.hidden(at) for name, at in low.pointers.items()})
 
 
 def free_axes(stage: Stage, place: Place) -> list[Axis]:

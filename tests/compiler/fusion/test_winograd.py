@@ -178,3 +178,11 @@ def test_ledger_names_the_convolution() -> None:
     net = Net()
     stages = lower_graph(net.graph(between(net, 16, 32, 32)), Options())
     assert "computed by Winograd's F(4x4, 3x3)" in "\n".join(map(str, stages.fused.ledger))
+
+
+def test_values_of_a_tile_that_share_operations_are_stored_together() -> None:
+    net = Net()
+    stages = lower_graph(net.graph(between(net, 24, 16, 32)), Options(target="x86-64-v3"))
+    (kernel,) = (step.kernel for step in stages.lowered if len(step.kernel.stages) == 3)
+    there, _, back = ([len(stores) for stores in stage.independent_stores] for stage in kernel.stages)
+    assert (there, back) == ([18, 12, 6], [8, 8])

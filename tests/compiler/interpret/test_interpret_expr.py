@@ -7,7 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusekit.compiler.expr import PRIMITIVES, Acc, Const, Expr, Guard, Load, cast, const, guard, op
+from fusekit.compiler.expr import (
+    PRIMITIVES,
+    Acc,
+    Const,
+    Expr,
+    Guard,
+    Load,
+    Op,
+    cast,
+    const,
+    guard,
+    merged,
+    op,
+    walk,
+)
 from fusekit.compiler.index import Axis, Bound, Index
 from fusekit.compiler.interpret_expr import NUMPY, evaluate
 
@@ -193,3 +207,34 @@ def test_outside_of_a_guard_is_not_read_where_the_guard_holds() -> None:
         return np.asarray(arrays[node.buffer][where])
 
     np.testing.assert_array_equal(evaluate(joined, load, lambda _: np.arange(5)), floats(1, 2, 3, 4, 5))
+
+
+def test_equal_nodes_of_several_roots_become_one() -> None:
+    def sum_and(number: float) -> Expr:
+        box = (Bound(Index.of(Y), 1, 3),)
+        read = guard(box, Load("float32", "x", (Index.of(Y),)), const(0.0))
+        return op("max", op("add", read, read), number)
+
+    one, same, other = roots = [sum_and(1.0), sum_and(1.0), sum_and(2.0)]
+    assert not {id(node) for node in walk(one)} & {id(node) for node in walk(other)}
+    one, same, other = merged(*roots)
+    assert one is same
+    shared = {id(node) for node in walk(one)} & {id(node) for node in walk(other)}
+    assert [type(node) for node in walk(one) if id(node) in shared] == [Load, Const, Guard, Op]
+
+
+def test_only_what_is_the_same_is_merged() -> None:
+    x, y = Load("float32", "x", ()), Load("float32", "x", ())
+    pairs = [
+        (const(0.0), const(-0.0), False),
+        (const(NAN), const(NAN), True),
+        (const(1.0), const(1.0, "float64"), False),
+        (x, y, True),
+        (x, Load("float32", "y", ()), False),
+        (op("sub", x, const(1.0)), op("sub", const(1.0), y), False),
+        (cast(x, "int32"), cast(y, "int32"), True),
+        (cast(x, "int32"), cast(y, "int64"), False),
+    ]
+    for left, right, equal in pairs:
+        a, b = merged(left, right)
+        assert (a is b) is equal, (left, right)
