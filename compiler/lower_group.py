@@ -15,7 +15,7 @@ from .anchors.ahead import elements_ahead
 from .anchors.lane_groups import lane_groups
 from .anchors.pads import bounds_on, pads_of
 from .anchors.reduce import neutral
-from .anchors.region import axis_of, balanced
+from .anchors.region import axis_of, balanced, in_window
 from .anchors.turned import rows_together
 from .anchors.window import FILL, fill_row
 from .choice import MOST_ROWS
@@ -35,7 +35,6 @@ from .schedule import (
     in_place,
     reduce_order,
     schedule_stage,
-    slides,
     stride,
 )
 from .stage import Group, Operand, Stage
@@ -283,19 +282,18 @@ def _evenness(units: int, threads: int) -> float:
 
 
 def _rows_that_fit(stage: Stage, place: Place, machine: Machine, banded: bool) -> int:
-    """Rows of a tile: what a contraction reads of them stays in half the L2 cache while the weights go by, or in the L1 where they are copied for few weights.
+    """Rows of a tile: what a contraction reads of them stays in half the L2 cache while the weights go by; a copy of them in half of the first cache that holds the weights.
 
     Rows that a band leaves for it share the L2 with those of the stages before.
     """
     others = prod(a.extent for a in stage.axes if a.id not in (place.row, place.lane, *place.outer))
     if stage.anchor in ("contraction", "dot"):
-        depth = prod(
-            a.extent for a in stage.reduce if not (stage.operands and slides_along(stage.operands[0], a))
-        )
+        depth = prod(a.extent for a in stage.reduce if not in_window(stage, place, a))
         if banded:
             return max(MOST_ROWS, machine.l2_bytes // 8 // _copied_row_bytes(stage, place))
-        if _copied_for_few(stage, place, machine):
-            return max(1, machine.l1_bytes // 2 // _copied_row_bytes(stage, place))
+        cache = _holds_weights(stage, machine)
+        if cache and not _reads_in_place(stage, place, stage.operands[0], machine):
+            return max(1, cache // 2 // _copied_row_bytes(stage, place))
         rows = place.block.mr if place.row == place.col else others
         return max(1, machine.l2_bytes // 2 // max(1, 4 * rows * depth))
     inner = others * axis_of(stage, place.lane).extent
@@ -304,11 +302,11 @@ def _rows_that_fit(stage: Stage, place: Place, machine: Machine, banded: bool) -
     return place.block.rows
 
 
-def _copied_for_few(stage: Stage, place: Place, machine: Machine) -> bool:
-    """Whether the contraction reads a copy of its rows, with weights that stay in half the first-level cache."""
-    a, b = stage.operands
+def _holds_weights(stage: Stage, machine: Machine) -> int:
+    """The size of the first cache half of which holds the weights of a contraction; 0 where none does."""
+    b = stage.operands[1]
     weights = 4 * prod(axis.extent for axis in stage.axes + stage.reduce if depends(b, axis.id))
-    return weights <= machine.l1_bytes // 2 and not _reads_in_place(stage, place, a, machine)
+    return next((size for size in (machine.l1_bytes, machine.l2_bytes) if weights <= size // 2), 0)
 
 
 def _copied_row_bytes(stage: Stage, place: Place) -> int:
@@ -321,8 +319,3 @@ def _copied_row_bytes(stage: Stage, place: Place) -> int:
         elif not index.axes & set(place.outer):
             elements *= axis.extent
     return 4 * elements
-
-
-def slides_along(operand: Operand, axis: Axis) -> bool:
-    """Whether a reduce axis steps through a window."""
-    return slides(operand, axis.id)

@@ -17,7 +17,7 @@ from ..kernel import Place
 from ..lower_expr import Point, bound_verdict, coordinate
 from ..stage import Stage
 from ..target import Machine
-from .region import axis_of, columns_inside
+from .region import axis_of, columns_inside, in_window
 
 FEW_CHANNELS = 4
 """Of more channels the sums are worth a copy: LLVM makes branches of the test whether a tap at an edge is inside, and spills in a loop over channels."""
@@ -76,7 +76,7 @@ def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:
     a = stage.operands[0].inlined()
     if not (isinstance(a, Guard) and isinstance(a.outside, Const) and a.outside.value == 0):
         return None
-    if prod(axis.extent for axis in stage.reduce if not _slides(stage, axis)) > FEW_CHANNELS:
+    if prod(axis.extent for axis in stage.reduce if not in_window(stage, place, axis)) > FEW_CHANNELS:
         return None
     reduce = {axis.id for axis in stage.reduce}
     rows = tuple(bound for bound in a.box if place.row in bound.index.axes)
@@ -96,8 +96,3 @@ def pads_of(stage: Stage, place: Place, machine: Machine) -> Pads | None:
         for bound in rows
     )
     return Pads(replace(a, box=columns) if columns else a.inside, rows, columns, tap) if plain else None
-
-
-def _slides(stage: Stage, axis: Axis) -> bool:
-    """Whether a reduce axis steps through a window of operand 0."""
-    return any(axis.id in index.axes and len(index.axes) > 1 for index in stage.operands[0].map)

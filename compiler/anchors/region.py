@@ -227,3 +227,9 @@ def batch_axes(stage: Stage, place: Place) -> list[Axis]:
     """Output axes besides the lanes that operand 1 varies along: groups, and the phases of a transposed convolution."""
     used = frozenset().union(*(i.axes for load in loads(stage.operands[1].inlined()) for i in load.map))
     return [axis for axis in stage.axes if axis.id in used and axis.id != place.lane]
+
+
+def in_window(stage: Stage, place: Place, axis: Axis) -> bool:
+    """Whether a reduce axis steps through a window of operand 0, and not through its channels, those of a group or all."""
+    groups = {axis.id for axis in batch_axes(stage, place)}
+    return any(axis.id in index.axes and len(index.axes - groups) > 1 for index in stage.operands[0].map)

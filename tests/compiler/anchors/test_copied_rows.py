@@ -31,6 +31,18 @@ def test_few_weights(target: str) -> None:
     assert (ring.size // (3 * 225)).bit_count() == 1
 
 
+@pytest.mark.parametrize("target", ["x86-64-v3", "cortex-a76"])
+@pytest.mark.parametrize(("channels", "group"), [(64, 1), (128, 8)])
+def test_rows_of_a_stride_stay_in_the_second_level(channels: int, group: int, target: str) -> None:
+    """Two input rows, twice as long, for a row of the output, and all groups of them."""
+    net = Net()
+    x = net.unary("Relu", net.conv(net.input(1, 8, 112, 112), channels))
+    options = Options(target=target, bands=False, winograd=False)
+    stages = lower_graph(net.graph(net.conv(net.conv(x, channels, 3, 2, group=group), 8)), options)
+    (ring,) = stages.lowered[1].kernel.locals
+    assert 4 * ring.size <= find_target(target).machine.l2_bytes
+
+
 def test_many_weights_pass_by_as_seldom_as_the_second_level_allows() -> None:
     net = Net()
     y = net.conv(net.unary("Relu", net.conv(net.input(1, 8, 56, 56), 64)), 64, 3)

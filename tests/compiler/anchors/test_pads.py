@@ -65,6 +65,14 @@ def test_groups(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_groups_of_many_channels_are_copied(stride: int, target: str) -> None:
+    """A step through the channels of a group is none through a window, though a group's number is part of its address too."""
+    net = Net()
+    check(net, net.conv(net.input(1, 64, 14, 13), 64, 3, stride, group=4), target, copied=True)
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_prologues_and_rows_apart_are_copied(target: str) -> None:
     net = Net()
     check(net, net.conv(net.unary("Abs", net.input(1, 3, 14, 13)), 8, 3), target, copied=True)
