@@ -7,6 +7,7 @@ reads; so a prologue can be computed where it is read or once into a panel. A pa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,6 +109,13 @@ class Stage:
                 used, together = used | group[0], group[1] + together
             found.append((used, together))
         return tuple(tuple(together) for _, together in found)
+
+    @cached_property
+    def read_again(self) -> frozenset[str]:
+        """The buffers of which several `independent_stores` read the same element."""
+        read = [loads(*(store.value for store in group)) for group in self.independent_stores]
+        every = Counter(id(load) for group in read for load in group)
+        return frozenset(load.buffer for group in read for load in group if every[id(load)] > 1)
 
     def __str__(self) -> str:
         axes = " ".join(f"{a}:{a.extent}" for a in self.axes)

@@ -44,23 +44,27 @@ def store_all(
 ) -> None:
     """Run the epilogue on `acc` at `point` and write every output.
 
-    Where more is read than registers hold, as the 36 elements of Winograd's tiles, values that share no operation follow each other, each is stored as soon as it is there, and what
-    several read is loaded again: LLVM would spill it. Not where multiply-adds read a lane, for there a load is an instruction of its own.
+    Where the outputs read more than registers hold, as the 36 elements of Winograd's tiles, those that share no operation follow each other, each is stored as soon as it is there,
+    and what several read is loaded again: LLVM would spill it. Not where multiply-adds read a lane, for there a load is an instruction of its own.
     """
     machine = low.emitter.target.machine
-    crowded = machine.a_form == "broadcast" and len(stage.loads()) > machine.registers
+    crowded = (
+        machine.a_form == "broadcast"
+        and bool(stage.read_again)
+        and len(loads(*(store.value for store in stage.stores))) > machine.registers
+    )
     for stores in stage.independent_stores if crowded else (stage.stores,):
-        values = (_afresh(low) if crowded else low).written(
-            [store.value for store in stores], point, acc, loaded
-        )
+        own = _afresh(low, stage.read_again) if crowded else low
+        values = own.written([store.value for store in stores], point, acc, loaded)
         for store, value in zip(stores, values if crowded else [*values], strict=True):
             if value is not None:
                 low.store(value, store.value.dtype, store.buffer, store.map[0], point)
 
 
-def _afresh(low: Lowering) -> Lowering:
-    """The same buffers at addresses which LLVM takes for others, so that it loads from them again."""
-    return replace(low, pointers={name: low.emitter.hidden(at) for name, at in low.pointers.items()})
+def _afresh(low: Lowering, buffers: frozenset[str]) -> Lowering:
+    """The same with buffers at addresses which LLVM takes for others, so that it loads from them again."""
+    hidden = {name: low.emitter.hidden(low.pointers[name]) for name in sorted(buffers)}
+    return replace(low, pointers={**low.pointers, **hidden})
 
 
 def free_axes(stage: Stage, place: Place) -> list[Axis]:

@@ -36,3 +36,18 @@ def test_transforms_spill_little(target: str, most: float) -> None:
         for of in zip(*((loop.spills, loop.instructions) for loop in loops), strict=True)
     )
     assert spilled <= most * all_, f"{spilled} of {all_}"
+
+
+@pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3"])
+def test_many_loads_of_one_output_keep_their_addresses(target: str) -> None:
+    """Nothing is read twice, so addresses stay known, and no loop takes copies of them."""
+    net = Net()
+    y = net.conv(net.input(1, 8, 16, 16), 64)
+    for _ in range(10):
+        y = net.binary("Mul", net.binary("Add", y, net.constant(1, 64, 1, 1)), net.constant(1, 64, 1, 1))
+    (step,) = lower_graph(net.graph(y), Options(target=target)).lowered[:1]
+    (longest,) = sorted(
+        innermost_loops(listing(kernel_text(step.kernel), step.kernel.target)),
+        key=lambda loop: len(loop.instructions),
+    )[-1:]
+    assert longest.count("movq") + longest.count("addq") <= 25, longest.instructions
