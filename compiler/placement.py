@@ -75,7 +75,7 @@ def channels_last(graph: Graph, fused: Fused, types: Mapping[str, Type]) -> set[
                 n
                 for n in (*_data_reads(group), *group.writes())
                 if len(types[n].shape) > 2 and n not in weights
-            }
+            } - _tokens(group)
     changed = True
     while changed:
         before = len(last)
@@ -108,6 +108,19 @@ def _data_reads(group: Group) -> list[str]:
         exprs = [operand.expr for operand in stage.operands[:1]] + [store.value for store in stage.stores]
         names += [load.buffer for load in loads(*exprs)]
     return names
+
+
+def _tokens(group: Group) -> set[str]:
+    """What the group's anchor reads through a transpose, with channels along the last axis already: a transformer's tokens."""
+    if not group.root.operands:
+        return set()
+    operand = group.root.operands[0]
+    channels = operand.axes[1].id
+    return {
+        load.buffer
+        for load in loads(operand.expr)
+        if channels in load.map[-1].axes and not any(channels in index.axes for index in load.map[:-1])
+    }
 
 
 def _full_constants(value: Expr, types: Mapping[str, Type], wanted: bool) -> set[str]:
