@@ -39,6 +39,9 @@ _CLOCK = """boot= now=
 now=${now%%.*}
 [ -n "$now" ] || now=$(date +%s)
 """
+_LINE = f"[ ! -f lock ] || head -c {_LINE_BYTES} lock 2>/dev/null"
+# The clock is read after the lock: one taken in between would begin in the future, and so not hold.
+_SAY = """echo "$boot $now"; printf '%s\\n' "$line\""""
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ printf '%s\\n' "{token} $boot $now $until {client_id()} "{quote(_one_line(owner)
 why=$(ln {new} lock 2>&1)
 case $?$why in
   0*) echo taken ;;
-  *exists*) echo "$boot $now"; [ ! -f lock ] || head -c {_LINE_BYTES} lock 2>/dev/null || true ;;
+  *exists*) line=$({_LINE}); {_CLOCK}{_SAY} ;;
   *) echo "$why" >&2; false ;;
 esac
 code=$?; rm -f {new}; exit $code"""
@@ -166,10 +169,7 @@ code=$?; rm -f {new}; exit $code"""
 
     def _look(self) -> _Seen:
         return self._seen(
-            self._ask(
-                f'{_CLOCK}echo "$boot $now"\n'
-                f"cd {self._folder} 2>/dev/null && [ -f lock ] && head -c {_LINE_BYTES} lock\nexit 0"
-            )
+            self._ask(f"line=$(cd {self._folder} 2>/dev/null && {{ {_LINE}; }})\n{_CLOCK}{_SAY}\nexit 0")
         )
 
     def _remove(self, token: str, by_force: bool = False) -> None:

@@ -192,6 +192,21 @@ def replace_command(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, sc
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
+def test_one_taken_since_the_clock_was_read_holds(
+    device: LocalDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot, _ = clock()
+    line = lock_line(boot, 0, 1).replace(" 0 1 ", " $now $((now + 60)) ").strip()
+    taken_by_another_a_second_later = f"""export PATH=${{PATH#*:}}
+sleep 1.1
+read -r now rest < /proc/uptime
+now=${{now%%.*}}
+echo "{line}" > lock
+exec ln "$@\""""
+    replace_command(tmp_path, monkeypatch, "ln", taken_by_another_a_second_later)
+    assert "in use by ana at desk (bench)" in str(busy_error(device))
+
+
 def test_a_disk_that_cannot_hold_a_lock_is_named(
     device: LocalDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

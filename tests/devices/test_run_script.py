@@ -44,11 +44,15 @@ def pid_of(pid_file: Path) -> int:
 
 def is_gone(pid: int) -> bool:
     deadline = time.monotonic() + 20
-    while Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text():
-        if time.monotonic() > deadline:
-            return False
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if " Z " in state:
+            return True
         time.sleep(0.02)
-    return True
+    return False
 
 
 @pytest.mark.parametrize(("program", "code"), [("exit 7", 7), ("kill -SEGV $$", 139), ("kill -ILL $$", 132)])
