@@ -47,7 +47,7 @@ MANY_BLOCKS = 4
 """Blocks of columns from which on it pays to copy what they read element by element."""
 
 UNEVEN = 1.1
-"""Times the rows of its share that a thread may have before the blocks of a window are made lower."""
+"""Times the rows or vectors of its share that a thread may have before the blocks of a window, or of a reduction, are made smaller."""
 
 
 def lower_group(
@@ -116,7 +116,7 @@ class _Stages:
         if _read_across(stage, place, threads):
             self._copied = stage.operands[1]
             place = replace(place, outer=(*(axis.id for axis in _batches(stage)), *place.outer))
-        return stage, _even(stage, place, threads)
+        return stage, _even(stage, place, self._machine, threads)
 
     def reads_in_place(self, stage: Stage, place: Place, operand: Operand) -> bool:
         """Whether the anchor reads an operand where it lies."""
@@ -238,14 +238,29 @@ def _leaves_pads_out(stage: Stage, place: Place, operand: Operand) -> bool:
     )
 
 
-def _even(stage: Stage, place: Place, threads: int) -> Place:
-    """The place with blocks of single rows where several together would leave threads waiting."""
-    height = place.block.rows
+def _even(stage: Stage, place: Place, machine: Machine, threads: int) -> Place:
+    """The place with blocks of single rows, or of fewer vectors, where several together would leave threads waiting."""
+    block = place.block
+    if _shares_columns(stage, place):
+        vectors = ceil(axis_of(stage, place.lane).extent / machine.lanes)
+        sizes = (block.nv >> half for half in range(block.nv.bit_length()))
+        nv = next(size for size in sizes if size == 1 or _is_even(vectors, size, threads))
+        return replace(place, block=replace(block, nv=nv))
     rows = axis_of(stage, place.row).extent * prod(axis_of(stage, number).extent for number in place.outer)
-    busiest = min(rows, height * ceil(ceil(rows / height) / threads))
-    if busiest <= UNEVEN * ceil(rows / threads):
-        return place
-    return replace(place, block=replace(place.block, rows=1))
+    return place if _is_even(rows, block.rows, threads) else replace(place, block=replace(block, rows=1))
+
+
+def _is_even(extent: int, size: int, threads: int) -> bool:
+    """Whether blocks of `size` give no thread much more than its share of so many rows or vectors."""
+    busiest = min(extent, size * ceil(ceil(extent / size) / threads))
+    return busiest <= UNEVEN * ceil(extent / threads)
+
+
+def _shares_columns(stage: Stage, place: Place) -> bool:
+    """Whether threads share out the lane blocks of a reduction: the columns of a single image."""
+    return (
+        stage.anchor == "reduce" and place.row == NO_ROW.id and place.lane not in {a.id for a in stage.reduce}
+    )
 
 
 def _cut(
@@ -257,7 +272,7 @@ def _cut(
     lane_blocks = ceil(axis_of(stage, place.lane).extent / width)
     extent = axis_of(stage, place.row).extent
     rows = balanced(extent, place.block.mr)[0] if place.row == place.col else extent
-    if stage.anchor == "reduce" and place.row == NO_ROW.id and place.lane not in {a.id for a in stage.reduce}:
+    if _shares_columns(stage, place):
         return 1, "lanes", lane_blocks
     by_lanes = _evenness(lane_blocks, threads) > _evenness(rows, threads) + 0.05
     if stage.anchor == "contraction" and by_lanes and alone and outer == 1:

@@ -11,6 +11,7 @@ from math import prod
 from typing import Protocol
 
 from .across_groups import across_groups
+from .anchors.reduce import columns_together
 from .anchors.region import axis_of
 from .anchors.turned import turned_axis
 from .choice import Choice, Signature, Tunable
@@ -165,7 +166,7 @@ def place_stage(
         case "depthwise" | "pool":
             return _window(stage, choose, packed, fixed, row)
         case "reduce":
-            return _reduce(stage)
+            return _reduce(stage, choose.machine)
     return _pointwise(stage, choose)
 
 
@@ -314,7 +315,7 @@ def _window(
     return stage, Place(outer, row.id, columns, lane.id, block, order, packed, signature=signature)
 
 
-def _reduce(stage: Stage) -> tuple[Stage, Place]:
+def _reduce(stage: Stage, machine: Machine) -> tuple[Stage, Place]:
     x = stage.operands[0]
     kept = next((a for a in stage.axes if stride(x, a.id) == 1 and a.extent > 1), None)
     across = next((a for a in stage.reduce if stride(x, a.id) == 1), None)
@@ -335,7 +336,8 @@ def _reduce(stage: Stage) -> tuple[Stage, Place]:
     if lane is None:
         lane = NO_LANE
         stage = replace(stage, axes=(*stage.axes, lane))
-    return stage, Place((), row.id, None, lane.id, Block(1, 1))
+    nv = columns_together(x.inlined(), machine) if lane is kept and stride(x, lane.id) == 1 else 1
+    return stage, Place((), row.id, None, lane.id, Block(1, nv))
 
 
 def _by_rows(stage: Stage, choose: Choose, rows: tuple[Axis, ...], packed: bool) -> tuple[Stage, Place]:
@@ -350,7 +352,9 @@ def _by_rows(stage: Stage, choose: Choose, rows: tuple[Axis, ...], packed: bool)
         )
     within = replace(stage, axes=tuple(axis for axis in stage.axes if axis.id not in numbers))
     assert stage.anchor in ("reduce", "pointwise"), f"rows of a {stage.anchor} are not computed alone"
-    within, place = _reduce(within) if stage.anchor == "reduce" else _pointwise(within, choose)
+    within, place = (
+        _reduce(within, choose.machine) if stage.anchor == "reduce" else _pointwise(within, choose)
+    )
     own = tuple(axis for axis in within.axes if axis.id != NO_ROW.id)
     lane = numbers[-1] if place.lane == NO_ROW.id else place.lane
     return replace(within, axes=(*rows, *own)), replace(place, outer=numbers[:-1], row=numbers[-1], lane=lane)

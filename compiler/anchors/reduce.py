@@ -11,15 +11,27 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..emit import Coord, Emitter, Value
+from ..expr import Expr, Load
 from ..index import Axis
 from ..kernel import Place
 from ..lower_expr import Lowering, Point
 from ..lower_primitive import combine
 from ..stage import Combine, Stage
+from ..target import Machine
 from .region import Region, axis_of, free_axes, nest, pieces, rows, store_all
 
 PARTIALS = 4
-"""Independent accumulators, which hide the latency of an addition."""
+"""Independent accumulators, which hide the latency of an addition: neighbouring columns, or parts of one sum."""
+
+TOGETHER = 64
+"""Neighbouring float32 elements that are read together, four cache lines: a memory gives more that way than for one line in so many bytes."""
+
+
+def columns_together(expr: Expr, machine: Machine) -> int:
+    """Vectors of neighbouring columns that are reduced together: of what is only read as many as leave half of the registers."""
+    return max(
+        1, min(TOGETHER // machine.lanes, machine.registers // 2 if isinstance(expr, Load) else PARTIALS)
+    )
 
 
 def neutral(how: Combine, dtype: str) -> float | int:
@@ -62,7 +74,7 @@ def _rows_side_by_side(low: Lowering, stage: Stage, place: Place, region: Region
 
     def several(count: int) -> Callable[[Coord, list[Value]], list[Value]]:
         def step(y: Coord, _: list[Value]) -> list[Value]:
-            nest(e, free, region.point.at(row.id, y).over(row.id, count), lambda p: _down(low, stage, p))
+            nest(e, free, region.point.at(row.id, y).over(row.id, count), lambda p: _down(low, stage, [p]))
             return []
 
         return step
@@ -75,13 +87,16 @@ def _rows_side_by_side(low: Lowering, stage: Stage, place: Place, region: Region
 def _columns(low: Lowering, stage: Stage, place: Place, region: Region, point: Point) -> None:
     """The region's lane blocks, every lane a column of its own."""
     e, lane = low.emitter, axis_of(stage, place.lane)
-    width = place.block.nv * e.target.machine.lanes
+    width = place.block.width(e.target.machine)
     whole = lane.extent // width
 
     def column(n: Coord, width: int) -> None:
-        for offset, lanes in pieces(width, e.target.machine.lanes):
-            wide = point.at(lane.id, n + offset).over(lane.id, lanes)
-            nest(e, free_axes(stage, place), wide, lambda p: _down(low, stage, p))
+        vectors = pieces(width, e.target.machine.lanes)
+
+        def together(p: Point) -> None:
+            _down(low, stage, [p.at(lane.id, n + offset).over(lane.id, lanes) for offset, lanes in vectors])
+
+        nest(e, free_axes(stage, place), point, together)
 
     def full(block: Coord, _: list[Value]) -> list[Value]:
         column(block * width, width)
@@ -97,10 +112,10 @@ def _columns(low: Lowering, stage: Stage, place: Place, region: Region, point: P
             e.when(wanted, lambda: column(rest, lane.extent % width))
 
 
-def _down(low: Lowering, stage: Stage, point: Point) -> None:
-    """Every lane of `point` reduces its own column."""
-    acc = _accumulate(low, stage, list(stage.reduce), point)
-    store_all(low, stage, point, acc)
+def _down(low: Lowering, stage: Stage, points: Sequence[Point]) -> None:
+    """Every lane of `points` reduces its own column."""
+    for point, acc in zip(points, _accumulate(low, stage, list(stage.reduce), points), strict=True):
+        store_all(low, stage, point, acc)
 
 
 def _across(low: Lowering, stage: Stage, lane: Axis, point: Point) -> None:
@@ -112,15 +127,15 @@ def _across(low: Lowering, stage: Stage, lane: Axis, point: Point) -> None:
     results: list[Value] = []
     if whole:
         wide = Axis(lane.id, whole)
-        acc = _accumulate(low, stage, [*others, wide], point.over(lane.id, lanes), scale={lane.id: lanes})
+        (acc,) = _accumulate(
+            low, stage, [*others, wide], [point.over(lane.id, lanes)], scale={lane.id: lanes}
+        )
         results += _folded(e, stage, acc, lanes)
     if rest:
         last = point.at(lane.id, Coord.at(whole * lanes)).over(lane.id, rest)
-        results += _folded(e, stage, _accumulate(low, stage, others, last), rest)
-    while len(results) > 1:
-        pairs = [_join(e, stage, results[i], results[i + 1]) for i in range(0, len(results) - 1, 2)]
-        results = pairs + results[len(results) - len(results) % 2 :]
-    store_all(low, stage, point, results[0])
+        (acc,) = _accumulate(low, stage, others, [last])
+        results += _folded(e, stage, acc, rest)
+    store_all(low, stage, point, _pairwise(e, stage, results))
 
 
 def _folded(e: Emitter, stage: Stage, vector: Value, lanes: int) -> list[Value]:
@@ -136,41 +151,57 @@ def _folded(e: Emitter, stage: Stage, vector: Value, lanes: int) -> list[Value]:
 
 
 def _accumulate(
-    low: Lowering, stage: Stage, axes: list[Axis], point: Point, scale: dict[int, int] | None = None
-) -> Value:
-    """The operand combined over `axes` at `point`, by several partial results along the innermost axis."""
+    low: Lowering,
+    stage: Stage,
+    axes: list[Axis],
+    points: Sequence[Point],
+    scale: dict[int, int] | None = None,
+) -> list[Value]:
+    """The operand combined over `axes` at every one of `points`, by several partial results along the innermost axis."""
     e = low.emitter
     expr = stage.operands[0].inlined()
     scale = scale or {}
-    ways = min(PARTIALS, axes[-1].extent) if axes else 1
-    start = [e.constant(neutral(stage.combine, expr.dtype), expr.dtype, point.lanes)] * ways
+    ways = min(max(1, PARTIALS // len(points)), axes[-1].extent) if axes else 1
+    start = [
+        e.constant(neutral(stage.combine, expr.dtype), expr.dtype, point.lanes) for point in points
+    ] * ways
 
-    def level(depth: int, point: Point, sums: Sequence[Value]) -> list[Value]:
+    def joined(sums: Sequence[Value], points: Sequence[Point]) -> list[Value]:
+        return [
+            _join(e, stage, acc, low.evaluate(expr, point)) for acc, point in zip(sums, points, strict=True)
+        ]
+
+    def level(depth: int, points: Sequence[Point], sums: Sequence[Value]) -> list[Value]:
+        n = len(points)
         if depth == len(axes):
-            return [_join(e, stage, sums[0], low.evaluate(expr, point)), *sums[1:]]
+            return [*joined(sums[:n], points), *sums[n:]]
         axis = axes[depth]
 
-        def at(i: Coord) -> Point:
-            return point.at(axis.id, i * scale.get(axis.id, 1))
+        def at(i: Coord) -> list[Point]:
+            return [point.at(axis.id, i * scale.get(axis.id, 1)) for point in points]
 
         if depth < len(axes) - 1:
             return e.loop(0, axis.extent, 1, lambda i, carried: level(depth + 1, at(i), carried), sums)
 
         def step(i: Coord, carried: list[Value]) -> list[Value]:
-            return [_join(e, stage, acc, low.evaluate(expr, at(i + way))) for way, acc in enumerate(carried)]
+            return [v for way in range(ways) for v in joined(carried[way * n : (way + 1) * n], at(i + way))]
 
         main = axis.extent // ways * ways
         run = e.loop(0, main, ways, step, sums)
         for i in range(main, axis.extent):
-            run[0] = _join(e, stage, run[0], low.evaluate(expr, at(Coord.at(i))))
+            run[:n] = joined(run[:n], at(Coord.at(i)))
         return run
 
-    sums = level(0, point, start)
-    while len(sums) > 1:
-        sums = [_join(e, stage, a, b) for a, b in zip(sums[::2], sums[1::2], strict=False)] + sums[
-            len(sums) - len(sums) % 2 :
-        ]
-    return sums[0]
+    sums = level(0, points, start)
+    return [_pairwise(e, stage, sums[number :: len(points)]) for number in range(len(points))]
+
+
+def _pairwise(e: Emitter, stage: Stage, values: list[Value]) -> Value:
+    """The values combined, neighbours first."""
+    while len(values) > 1:
+        pairs = [_join(e, stage, a, b) for a, b in zip(values[::2], values[1::2], strict=False)]
+        values = pairs + values[2 * len(pairs) :]
+    return values[0]
 
 
 def _join(e: Emitter, stage: Stage, a: Value, b: Value) -> Value:
