@@ -15,9 +15,9 @@ from .anchors.ahead import elements_ahead
 from .anchors.lane_groups import lane_groups
 from .anchors.pads import bounds_on, pads_of
 from .anchors.reduce import neutral
-from .anchors.region import axis_of, balanced, in_window
+from .anchors.region import LINE_ELEMENTS, axis_of, balanced, in_window
 from .anchors.turned import rows_together
-from .anchors.window import FILL, fill_row
+from .anchors.window import FILL, fill_row, window_axes
 from .choice import MOST_ROWS
 from .expr import Const, Guard, Load, loads
 from .flatten import Layout, dense, flatten_stage, inline_plain_operands, windows_overlap
@@ -45,6 +45,9 @@ Parallel = Literal["rows", "lanes"]
 
 MANY_BLOCKS = 4
 """Blocks of columns from which on it pays to copy what they read element by element."""
+
+MANY_TAPS = 16
+"""Of a window, from which on a depthwise convolution gains by taking few channels at a time."""
 
 UNEVEN = 1.1
 """Times the rows or vectors of its share that a thread may have before the blocks of a window, or of a reduction, are made smaller."""
@@ -274,6 +277,10 @@ def _cut(
     rows = balanced(extent, place.block.mr)[0] if place.row == place.col else extent
     if _shares_columns(stage, place):
         return 1, "lanes", lane_blocks
+    if stage.anchor == "depthwise" and alone and outer == 1:
+        few = _lanes_that_fit(stage, place, machine) // width
+        if few and _evenness(ceil(lane_blocks / few), threads) + 0.05 > _evenness(rows, threads):
+            return few, "lanes", ceil(lane_blocks / few)
     by_lanes = _evenness(lane_blocks, threads) > _evenness(rows, threads) + 0.05
     if stage.anchor == "contraction" and by_lanes and alone and outer == 1:
         return 1, "lanes", lane_blocks
@@ -315,6 +322,28 @@ def _rows_that_fit(stage: Stage, place: Place, machine: Machine, banded: bool) -
     if stage.anchor in ("pointwise", "reduce"):
         return max(1, 4096 // inner)
     return place.block.rows
+
+
+def _lanes_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
+    """Channels of a depthwise convolution with large windows whose weights, and input rows under a window, stay in the L1 cache while all rows go by.
+
+    0 where all weights stay there anyway, and where a window has so few taps that reading the image as it lies counts for more.
+    """
+    x, weights = stage.operands[:2]
+    _, across = window_axes(stage, place)
+    taps = prod(axis.extent for axis in stage.reduce)
+    channels = [axis for axis in stage.axes if depends(weights, axis.id)]
+    others = [
+        axis for axis in stage.axes if axis.id not in (place.row, place.col, place.lane) and axis.extent > 1
+    ]
+    plain = [axis.id for axis in channels] == [place.lane] and not others
+    if not plain or taps < MANY_TAPS or 4 * taps * channels[0].extent <= machine.l1_bytes // 2:
+        return 0
+    height = taps // prod(axis_of(stage, number).extent for number in across)
+    spans = [index.range for index in x.map if place.col in index.axes]
+    width = prod(hi + 1 - lo for lo, hi in spans)
+    fit = machine.l1_bytes // (4 * (taps + height * width))
+    return min(channels[0].extent, max(2, fit // LINE_ELEMENTS) * LINE_ELEMENTS)
 
 
 def _holds_weights(stage: Stage, machine: Machine) -> int:

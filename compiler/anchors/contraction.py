@@ -29,6 +29,7 @@ from .region import (
     batch_axes,
     column_blocks,
     free_axes,
+    lane_blocks,
     nest,
     packed_batch,
     pieces,
@@ -59,17 +60,15 @@ def emit_contraction(low: Lowering, stage: Stage, place: Place, region: Region) 
     batch = [axis for axis in free_axes(stage, place) if axis in batch_axes(stage, place)]
     nest(
         low.emitter, batch, region.point,
-        lambda point: _lane_blocks(low, stage, place, replace(region, point=point), batch),
+        lambda point: _columns(low, stage, place, replace(region, point=point), batch),
     )  # fmt: skip
 
 
-def _lane_blocks(low: Lowering, stage: Stage, place: Place, region: Region, batch: list[Axis]) -> None:
+def _columns(low: Lowering, stage: Stage, place: Place, region: Region, batch: list[Axis]) -> None:
     """The region for one value of the axes `batch`, block by block: weights stay close while rows go by."""
     e = low.emitter
     others = [axis for axis in free_axes(stage, place) if axis not in batch]
-    lane = axis_of(stage, place.lane)
     width = place.block.width(e.target.machine)
-    whole = lane.extent // width
 
     def lane_block(n: Coord, width: int) -> None:
         micro = _Micro(low, stage, place, n, width)
@@ -83,18 +82,7 @@ def _lane_blocks(low: Lowering, stage: Stage, place: Place, region: Region, batc
             inner = None if micro.pads is None else micro.pads.inner_columns(e, stage, place)
             column_blocks(e, stage, place, region, point, micro.emit, inner)
 
-    def full_block(block: Coord, _: list[Value]) -> list[Value]:
-        lane_block(block * width, width)
-        return []
-
-    e.loop(region.lane_lo, e.minimum(region.lane_hi, whole), 1, full_block, bounds=(0, max(whole - 1, 0)))
-    if lane.extent % width:
-        tail = Coord.at(whole * width)
-        if isinstance(region.lane_hi, int):
-            lane_block(tail, lane.extent % width)
-        else:
-            wanted = e.builder.icmp_signed(">", region.lane_hi, e.i64(whole))
-            e.when(wanted, lambda: lane_block(tail, lane.extent % width))
+    lane_blocks(e, axis_of(stage, place.lane), region, width, lane_block)
 
 
 @dataclass(frozen=True)

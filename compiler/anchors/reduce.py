@@ -18,7 +18,7 @@ from ..lower_expr import Lowering, Point
 from ..lower_primitive import combine
 from ..stage import Combine, Stage
 from ..target import Machine
-from .region import Region, axis_of, free_axes, nest, pieces, rows, store_all
+from .region import Region, axis_of, free_axes, lane_blocks, nest, pieces, rows, store_all
 
 PARTIALS = 4
 """Independent accumulators, which hide the latency of an addition: neighbouring columns, or parts of one sum."""
@@ -87,10 +87,8 @@ def _rows_side_by_side(low: Lowering, stage: Stage, place: Place, region: Region
 def _columns(low: Lowering, stage: Stage, place: Place, region: Region, point: Point) -> None:
     """The region's lane blocks, every lane a column of its own."""
     e, lane = low.emitter, axis_of(stage, place.lane)
-    width = place.block.width(e.target.machine)
-    whole = lane.extent // width
 
-    def column(n: Coord, width: int) -> None:
+    def columns(n: Coord, width: int) -> None:
         vectors = pieces(width, e.target.machine.lanes)
 
         def together(p: Point) -> None:
@@ -98,18 +96,7 @@ def _columns(low: Lowering, stage: Stage, place: Place, region: Region, point: P
 
         nest(e, free_axes(stage, place), point, together)
 
-    def full(block: Coord, _: list[Value]) -> list[Value]:
-        column(block * width, width)
-        return []
-
-    e.loop(region.lane_lo, e.minimum(region.lane_hi, whole), 1, full, bounds=(0, max(whole - 1, 0)))
-    if lane.extent % width:
-        rest = Coord.at(whole * width)
-        if isinstance(region.lane_hi, int):
-            column(rest, lane.extent % width)
-        else:
-            wanted = e.builder.icmp_signed(">", region.lane_hi, e.i64(whole))
-            e.when(wanted, lambda: column(rest, lane.extent % width))
+    lane_blocks(e, lane, region, place.block.width(e.target.machine), columns)
 
 
 def _down(low: Lowering, stage: Stage, points: Sequence[Point]) -> None:

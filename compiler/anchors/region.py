@@ -117,6 +117,31 @@ def row_blocks(
         rows(e, axis, replace(region, row_lo=end), lambda y: body(y, 1))
 
 
+def lane_blocks(
+    e: Emitter, axis: Axis, region: Region, width: int, block: Callable[[Coord, int], None]
+) -> None:
+    """Call ``block(first lane, lanes)`` for every block of `width` lanes of the region; the last of `axis` may be narrower."""
+    whole, rest = divmod(axis.extent, width)
+
+    def full(first: Coord, _: list[Value]) -> list[Value]:
+        block(first, width)
+        return []
+
+    def lanes(blocks: Value | int) -> Value | int:
+        return (
+            blocks * width if isinstance(blocks, int) else e.builder.mul(blocks, e.i64(width), flags=["nsw"])
+        )
+
+    lo, hi = lanes(region.lane_lo), lanes(e.minimum(region.lane_hi, whole))
+    e.loop(lo, hi, width, full, bounds=(0, max(whole - 1, 0) * width), align=width)
+    if rest:
+        tail = Coord.at(whole * width)
+        if isinstance(region.lane_hi, int):
+            block(tail, rest)
+        else:
+            e.when(e.builder.icmp_signed(">", region.lane_hi, e.i64(whole)), lambda: block(tail, rest))
+
+
 def column_blocks(
     e: Emitter,
     stage: Stage,

@@ -27,6 +27,7 @@ from .region import (
     columns_inside,
     edge_blocks,
     free_axes,
+    lane_blocks,
     nest,
     pieces,
     row_blocks,
@@ -39,7 +40,8 @@ FILL = "fill"
 
 def emit_window(low: Lowering, stage: Stage, place: Place, region: Region) -> None:
     """Every column and channel of the region's rows."""
-    window = _Window(low, stage, place, *window_axes(stage, place), lane_groups(stage, place.lane))
+    groups = lane_groups(stage, place.lane)
+    window = _Window(low, stage, place, region, *window_axes(stage, place), groups)
     row = axis_of(stage, place.row)
     free = free_axes(stage, place)
     row_blocks(
@@ -126,6 +128,7 @@ class _Window:
     low: Lowering
     stage: Stage
     place: Place
+    region: Region
     row_taps: tuple[int, ...]
     col_taps: tuple[int, ...]
     groups: LaneGroups | None
@@ -211,12 +214,10 @@ class _Window:
         return all(v is True for v in verdicts)
 
     def _block(self, rows: list[Point], over: list[_InputRow], first: Coord | None, mr: int) -> None:
-        """Columns ``[first, first + mr)`` of every channel, in each of the rows."""
+        """Columns ``[first, first + mr)`` of the region's channels, in each of the rows."""
         e = self.low.emitter
         lane = axis_of(self.stage, self.place.lane)
         lanes = e.target.machine.lanes
-        width = self.place.block.nv * lanes
-        whole = lane.extent // width * width
         col = self.place.col
 
         def channels(c: Coord, width: int) -> None:
@@ -230,13 +231,7 @@ class _Window:
             size = len(flat) // len(rows)
             self._vectors([flat[r * size : (r + 1) * size] for r in range(len(rows))], over)
 
-        def step(c: Coord, _: list[Value]) -> list[Value]:
-            channels(c, width)
-            return []
-
-        e.loop(0, whole, width, step)
-        if whole < lane.extent:
-            channels(Coord.at(whole), lane.extent - whole)
+        lane_blocks(e, lane, self.region, self.place.block.width(e.target.machine), channels)
 
     def _vectors(self, rows: list[list[Point]], over: list[_InputRow]) -> None:
         """Vectors of channels at the columns of a block, row by row: weights stay in registers while the elements of an input row go by, each loaded once."""
