@@ -277,12 +277,13 @@ def _cut(
     rows = balanced(extent, place.block.mr)[0] if place.row == place.col else extent
     if _shares_columns(stage, place):
         return 1, "lanes", lane_blocks
+    shared_rows = _evenness(rows, threads)
     if stage.anchor == "depthwise" and alone and outer == 1:
         few = _lanes_that_fit(stage, place, machine) // width
-        if few and _evenness(ceil(lane_blocks / few), threads) + 0.05 > _evenness(rows, threads):
+        if few and _evenness(ceil(lane_blocks / few), threads) + 0.05 > shared_rows:
             return few, "lanes", ceil(lane_blocks / few)
-    by_lanes = _evenness(lane_blocks, threads) > _evenness(rows, threads) + 0.05
-    if stage.anchor == "contraction" and by_lanes and alone and outer == 1:
+    by_lanes = _evenness(lane_blocks, threads) > shared_rows + 0.05
+    if stage.anchor == "contraction" and alone and outer == 1 and by_lanes:
         return 1, "lanes", lane_blocks
     together = rows_together(stage, place, machine) if stage.anchor == "pointwise" else 1
     if place.row == place.lane and stage.anchor == "pointwise":
@@ -325,9 +326,9 @@ def _rows_that_fit(stage: Stage, place: Place, machine: Machine, banded: bool) -
 
 
 def _lanes_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
-    """Channels of a depthwise convolution with large windows whose weights, and input rows under a window, stay in the L1 cache while all rows go by.
+    """Channels of a depthwise convolution with large windows whose weights, and input rows under a window, stay in the L1 cache while all rows go by; two cache lines at least.
 
-    0 where all weights stay there anyway, and where a window has so few taps that reading the image as it lies counts for more.
+    0 where half of that cache holds all weights, and where a window has so few taps that reading the image as it lies counts for more.
     """
     x, weights = stage.operands[:2]
     _, across = window_axes(stage, place)
@@ -343,7 +344,7 @@ def _lanes_that_fit(stage: Stage, place: Place, machine: Machine) -> int:
     spans = [index.range for index in x.map if place.col in index.axes]
     width = prod(hi + 1 - lo for lo, hi in spans)
     fit = machine.l1_bytes // (4 * (taps + height * width))
-    return min(channels[0].extent, max(2, fit // LINE_ELEMENTS) * LINE_ELEMENTS)
+    return max(2, fit // LINE_ELEMENTS) * LINE_ELEMENTS
 
 
 def _holds_weights(stage: Stage, machine: Machine) -> int:

@@ -60,11 +60,11 @@ def emit_contraction(low: Lowering, stage: Stage, place: Place, region: Region) 
     batch = [axis for axis in free_axes(stage, place) if axis in batch_axes(stage, place)]
     nest(
         low.emitter, batch, region.point,
-        lambda point: _columns(low, stage, place, replace(region, point=point), batch),
+        lambda point: _one_batch(low, stage, place, replace(region, point=point), batch),
     )  # fmt: skip
 
 
-def _columns(low: Lowering, stage: Stage, place: Place, region: Region, batch: list[Axis]) -> None:
+def _one_batch(low: Lowering, stage: Stage, place: Place, region: Region, batch: list[Axis]) -> None:
     """The region for one value of the axes `batch`, block by block: weights stay close while rows go by."""
     e = low.emitter
     others = [axis for axis in free_axes(stage, place) if axis not in batch]

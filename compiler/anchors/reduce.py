@@ -21,17 +21,16 @@ from ..target import Machine
 from .region import Region, axis_of, free_axes, lane_blocks, nest, pieces, rows, store_all
 
 PARTIALS = 4
-"""Independent accumulators, which hide the latency of an addition: neighbouring columns, or parts of one sum."""
+"""Independent parts of a sum, which hide the latency of an addition and keep rounding errors small."""
 
 TOGETHER = 64
 """Neighbouring float32 elements that are read together, four cache lines: a memory gives more that way than for one line in so many bytes."""
 
 
 def columns_together(expr: Expr, machine: Machine) -> int:
-    """Vectors of neighbouring columns that are reduced together: of what is only read as many as leave half of the registers."""
-    return max(
-        1, min(TOGETHER // machine.lanes, machine.registers // 2 if isinstance(expr, Load) else PARTIALS)
-    )
+    """Vectors of neighbouring columns that are reduced together: as many as the registers hold the parts of, half of these where something is computed on the way."""
+    fit = machine.registers // PARTIALS // (1 if isinstance(expr, Load) else 2)
+    return max(1, min(TOGETHER // machine.lanes, fit))
 
 
 def neutral(how: Combine, dtype: str) -> float | int:
@@ -148,7 +147,7 @@ def _accumulate(
     e = low.emitter
     expr = stage.operands[0].inlined()
     scale = scale or {}
-    ways = min(max(1, PARTIALS // len(points)), axes[-1].extent) if axes else 1
+    ways = min(PARTIALS, axes[-1].extent) if axes else 1
     start = [
         e.constant(neutral(stage.combine, expr.dtype), expr.dtype, point.lanes) for point in points
     ] * ways

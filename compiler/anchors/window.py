@@ -125,6 +125,8 @@ class _InputRow:
 
 @dataclass(frozen=True)
 class _Window:
+    """The code of one region; what is emitted for a block of columns goes through the region's channels."""
+
     low: Lowering
     stage: Stage
     place: Place

@@ -7,6 +7,7 @@ import pytest
 
 import fusekit
 from fusekit.compiler.anchors.reduce import PARTIALS, TOGETHER
+from fusekit.compiler.anchors.region import LINE_ELEMENTS
 from fusekit.compiler.compile import Options, assemble_bundle, lower_graph
 from fusekit.compiler.graph import Graph
 from fusekit.compiler.interpret_graph import run_graph
@@ -47,11 +48,36 @@ def test_what_is_only_read_is_reduced_by_cache_lines(target: str) -> None:
     machine = TARGETS[target].machine
     _, plain = reduction("ReduceSum", 49, 640)
     _, computed = reduction("ReduceSum", 49, 640, "Exp")
-    width, narrower = (
-        schedule_of(graph, Options(target=target)).places[0].block for graph in (plain, computed)
-    )
-    assert width.nv == min(TOGETHER // machine.lanes, machine.registers // 2)
-    assert narrower.nv == min(width.nv, PARTIALS)
+    blocks = [schedule_of(graph, Options(target=target)).places[0].block for graph in (plain, computed)]
+    assert LINE_ELEMENTS <= blocks[0].nv * machine.lanes <= TOGETHER
+    assert blocks[0].nv * PARTIALS <= machine.registers
+    assert blocks[1].nv * PARTIALS <= machine.registers // 2
+
+
+def in_parts(rows: np.ndarray) -> np.ndarray:
+    """Sums of columns in float32 by four parts, every fourth row each, added up in pairs."""
+    parts = [np.zeros_like(rows[0]) for _ in range(PARTIALS)]
+    for number, row in enumerate(rows):
+        part = number % PARTIALS if number < len(rows) // PARTIALS * PARTIALS else 0
+        parts[part] = parts[part] + row
+    total: np.ndarray = (parts[0] + parts[1]) + (parts[2] + parts[3])
+    return total
+
+
+@pytest.mark.parametrize("target", runnable())
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_column_is_added_up_alike_wherever_it_is_and_however_many_threads_share(
+    threads: int, target: str
+) -> None:
+    _, graph = reduction("ReduceSum", 1003, 131)
+    options = Options(target=target, threads=threads)
+    model = fusekit.load(assemble_bundle(lower_graph(graph, options), options, ""))
+    for value in (
+        np.full((1003, 131), 0.1, np.float32),
+        np.random.default_rng(0).random((1003, 131), np.float32),
+    ):
+        (got,) = model.run({graph.inputs[0]: value}).values()
+        assert np.array_equal(got[0], in_parts(value))
 
 
 @pytest.mark.parametrize("threads", range(1, 9))
