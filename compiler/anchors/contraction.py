@@ -68,7 +68,6 @@ def _one_batch(low: Lowering, stage: Stage, place: Place, region: Region, batch:
     """The region for one value of the axes `batch`, block by block: weights stay close while rows go by."""
     e = low.emitter
     others = [axis for axis in free_axes(stage, place) if axis not in batch]
-    width = place.block.width(e.target.machine)
 
     def lane_block(n: Coord, width: int) -> None:
         micro = _Micro(low, stage, place, n, width)
@@ -82,7 +81,7 @@ def _one_batch(low: Lowering, stage: Stage, place: Place, region: Region, batch:
             inner = None if micro.pads is None else micro.pads.inner_columns(e, stage, place)
             column_blocks(e, stage, place, region, point, micro.emit, inner)
 
-    lane_blocks(e, axis_of(stage, place.lane), region, width, lane_block)
+    lane_blocks(e, stage, place, region, lane_block)
 
 
 @dataclass(frozen=True)

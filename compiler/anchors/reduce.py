@@ -95,7 +95,7 @@ def _columns(low: Lowering, stage: Stage, place: Place, region: Region, point: P
 
         nest(e, free_axes(stage, place), point, together)
 
-    lane_blocks(e, lane, region, place.block.width(e.target.machine), columns)
+    lane_blocks(e, stage, place, region, columns)
 
 
 def _down(low: Lowering, stage: Stage, points: Sequence[Point]) -> None:

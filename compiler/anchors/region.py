@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil
 
 from ..emit import Coord, Emitter, Value
 from ..expr import loads
 from ..index import Axis, Index
 from ..kernel import Place
-from ..lower_expr import Loaded, Lowering, Point
+from ..lower_expr import Loaded, Lowering, Point, split_points
 from ..stage import Stage
 
 LINE_ELEMENTS = 16
 """float32 elements of a cache line."""
+
+MOST_SPANS = 4
+"""Times that the code of a lane block is written out at most for guards that change along the lanes: more of them are decided lane by lane."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +122,10 @@ def row_blocks(
 
 
 def lane_blocks(
-    e: Emitter, axis: Axis, region: Region, width: int, block: Callable[[Coord, int], None]
+    e: Emitter, stage: Stage, place: Place, region: Region, block: Callable[[Coord, int], None]
 ) -> None:
-    """Call ``block(first lane, lanes)`` for every block of `width` lanes of the region; the last of `axis` may be narrower."""
+    """Call ``block(first lane, lanes)`` for every block of lanes of the region, by code of its own where a guard changes along them; the last may be narrower."""
+    axis, width = axis_of(stage, place.lane), place.block.width(e.target.machine)
     whole, rest = divmod(axis.extent, width)
 
     def full(first: Coord, _: list[Value]) -> list[Value]:
@@ -132,14 +137,25 @@ def lane_blocks(
             blocks * width if isinstance(blocks, int) else e.builder.mul(blocks, e.i64(width), flags=["nsw"])
         )
 
-    lo, hi = lanes(region.lane_lo), lanes(e.minimum(region.lane_hi, whole))
-    e.loop(lo, hi, width, full, bounds=(0, max(whole - 1, 0) * width), align=width)
+    for start, end in pairwise(_guard_spans(stage, axis, width)):
+        lo = region.lane_lo if start == 0 else e.maximum(region.lane_lo, start)
+        hi = e.minimum(region.lane_hi, end)
+        e.loop(lanes(lo), lanes(hi), width, full, bounds=(start * width, (end - 1) * width), align=width)
     if rest:
         tail = Coord.at(whole * width)
         if isinstance(region.lane_hi, int):
             block(tail, rest)
         else:
             e.when(e.builder.icmp_signed(">", region.lane_hi, e.i64(whole)), lambda: block(tail, rest))
+
+
+def _guard_spans(stage: Stage, axis: Axis, width: int) -> list[int]:
+    """Where to cut the whole blocks of `width` lanes for every guard along them to be decided between two cuts, both ends included: at its edges, around the block that has one inside."""
+    whole = axis.extent // width
+    values = [*(operand.inlined() for operand in stage.operands), *(store.value for store in stage.stores)]
+    edges = split_points((*values, *([stage.init] if stage.init is not None else [])), axis)
+    cuts = {min(near, whole) for at in edges for near in (at // width, ceil(at / width))}
+    return sorted(cuts) if len(cuts) <= MOST_SPANS + 1 else [0, whole]
 
 
 def column_blocks(

@@ -233,7 +233,7 @@ class _Window:
             size = len(flat) // len(rows)
             self._vectors([flat[r * size : (r + 1) * size] for r in range(len(rows))], over)
 
-        lane_blocks(e, lane, self.region, self.place.block.width(e.target.machine), channels)
+        lane_blocks(e, self.stage, self.place, self.region, channels)
 
     def _vectors(self, rows: list[list[Point]], over: list[_InputRow]) -> None:
         """Vectors of channels at the columns of a block, row by row: weights stay in registers while the elements of an input row go by, each loaded once."""
