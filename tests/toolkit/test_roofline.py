@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from matplotlib.text import Text
 
 import fusekit
 from fusekit import UserError
@@ -16,14 +17,15 @@ from fusekit.compiler.objects import listing
 from fusekit.compiler.passes import canonicalise
 from fusekit.compiler.target import find_target
 from fusekit.toolkit.cli import main
-from fusekit.toolkit.report.roofline import check_suffix
+from fusekit.toolkit.report.roofline import check_suffix, roofline_page
 from fusekit.toolkit.roofline.ceiling import Ceiling
 from fusekit.toolkit.roofline.probe import ANSWER, OUTPUT, SIZES, _code, _kernel, probe_bundle, probes
-from fusekit.toolkit.roofline.roofline import measure_roofline
+from fusekit.toolkit.roofline.roofline import Point, Roofline, measure_roofline, quickest_runs, quickest_steps
 from fusekit.toolkit.roofline.work import Work, work_of
 from fusekit.toolkit.zoo.net import Net
 
 from .fake_device import FakeDevice
+from .fake_record import timed_record
 
 CEILING = Ceiling(
     peak_gflops=100.0,
@@ -63,6 +65,13 @@ def test_bound_is_the_longer_of_pipes_and_memory() -> None:
     moving = Work("", (), 0, slots=50, read_bytes=400, written_bytes=160, weight_bytes=400)
     assert CEILING.bound_ns(moving, 8 << 20) == (320 / 16 + 240 / 40 + 400 / 20, "memory")
     assert CEILING.bound_ns(moving, 0) == (320 / 16 + 240 / 40 + 400 / 40, "memory")
+
+
+def test_the_quickest_runs_are_chosen_whole_and_the_quickest_steps_by_themselves() -> None:
+    times = np.array([[1.0, 9.0], [4.0, 4.0], [9.0, 2.0], [3.0, 3.0], [8.0, 8.0]])
+    assert quickest_runs(times).tolist() == [[3.0, 3.0], [4.0, 4.0]]
+    assert quickest_steps(times).tolist() == [[1.0, 2.0], [3.0, 3.0]]
+    assert quickest_runs(times[:1]).tolist() == quickest_steps(times[:1]).tolist() == times[:1].tolist()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -108,9 +117,27 @@ def test_inspect_prints_and_draws_the_roofline_of_this_machine(
         main(["inspect", "net.onnx", "--roofline", "-o", "r.pdf"])
     printed = capsys.readouterr().out
     assert ended.value.code == 0
-    for text in ("net on local", "measured peak", "16.0 KiB", "64.0 MiB", "conv", "of its bound"):
+    for text in (
+        "net on local",
+        "measured peak",
+        "16.0 KiB",
+        "64.0 MiB",
+        "conv",
+        "of its bound",
+        "undisturbed",
+    ):
         assert text in printed
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_page_shows_both_shares_and_plain_numbers_on_its_axes() -> None:
+    works = [Work(f"k{n}", (), 2000 * n, 1000 * n, 400, 400, 0) for n in range(1, 40)]
+    slow, quick = (tuple(Point(w, 100.0, bound, "pipes") for w in works) for bound in (50.0, 90.0))
+    figure = roofline_page(Roofline(slow, quick, CEILING, timed_record("full")))
+    figure.draw_without_rendering()
+    said = [text.get_text() for text in figure.findobj(Text)]
+    assert not any("$" in text or "…" in text for text in said), said
+    assert {"50 %", "90 %", "undisturbed", "1", "10"} <= set(said)
 
 
 @pytest.mark.parametrize("argv", [[], ["--roofline", "--dump", "graph"]])

@@ -7,7 +7,7 @@ from rich.table import Table
 from ..byte_size import byte_size
 from ..duration import duration
 from ..measure.caveat import caveats
-from ..roofline.roofline import Point, Roofline
+from ..roofline.roofline import RUNS, Point, Roofline
 from .screen import stdout
 
 
@@ -32,14 +32,33 @@ def print_roofline(found: Roofline) -> None:
     table = Table()
     table.add_column("step", justify="right")
     table.add_column("named for")
-    for heading in ("time", "of all", "MFLOP", "KiB", "GFLOP/s", "GB/s", "bound", "set by", "of its bound"):
+    for heading in (
+        "time",
+        "of all",
+        "MFLOP",
+        "KiB",
+        "GFLOP/s",
+        "GB/s",
+        "bound",
+        "set by",
+        "of its bound",
+        "undisturbed",
+    ):
         table.add_column(heading, justify="right")
     total = found.total
-    for step, point in enumerate(found.points):
-        table.add_row(str(step), point.work.label, *_cells(point, total.time_ns), point.limit, _share(point))
+    for step, (point, quick) in enumerate(zip(found.points, found.undisturbed, strict=True)):
+        shares = _share(point), _share(quick)
+        table.add_row(str(step), point.work.label, *_cells(point, total.time_ns), point.limit, *shares)
     table.add_section()
-    table.add_row("", "all", *_cells(total, total.time_ns), "", _share(total))
+    table.add_row(
+        "", "all", *_cells(total, total.time_ns), "", _share(total), _share(found.total_undisturbed)
+    )
     console.print(table)
+    console.print(
+        f"Times are medians over {RUNS} runs; undisturbed is the share in the quickest quarter of them, held against the quickest of the peak's and the streams' times.",
+        style="dim",
+        soft_wrap=True,
+    )
     for caveat in caveats([record]):
         console.print(f"note: {caveat}", style="dim", soft_wrap=True)
 

@@ -14,7 +14,7 @@ from ... import __version__
 from ...errors import UserError
 from ..byte_size import byte_size
 from ..duration import duration
-from ..roofline.roofline import Point, Roofline
+from ..roofline.roofline import Point, Roofline, sum_of
 from .page import BAD, BOTTOM, GOOD, INK, LEFT, LEVEL_COLOURS, MUTED, RULE, STYLE, TOP, new_page
 from .table import Cell, Column, draw_table
 
@@ -26,11 +26,12 @@ NEAR = 0.8
 
 _COLUMNS = (
     Column("step", 0.6, "right"),
-    Column("kernel", 2.6),
-    Column("time", 1.0, "right"),
+    Column("kernel", 2.5),
+    Column("time", 0.9, "right"),
     Column("of all", 0.8, "right"),
-    Column("set by", 0.9),
+    Column("set by", 1.0),
     Column("of its bound", 1.5, "left"),
+    Column("undisturbed", 1.5, "right"),
 )
 
 
@@ -57,13 +58,13 @@ def roofline_page(found: Roofline) -> Figure:
     peak = found.ceiling.peak_gflops
     figure = new_page(
         f"Roofline of {record.model} on {record.device.name}",
-        f"target {record.target} · level {record.fusion} · {threads} · measured peak {peak:.1f} GFLOP/s · "
+        f"{record.target} · {record.fusion} · {threads} · measured peak {peak:.1f} GFLOP/s · "
         f"{duration(total.time_ns)} for {total.work.flops / 1e6:.1f} MFLOP, "
         f"{100 * total.work.flops / total.time_ns / peak:.0f} % of the peak · {100 * total.share:.0f} % of the kernels' bounds",
         f"fusekit {__version__} · drawn {datetime.now(UTC):%Y-%m-%d %H:%M} UTC · session {record.session}",
     )
-    _draw_ceilings(figure.add_axes((LEFT + 0.03, BOTTOM + 0.06, 0.42, TOP - BOTTOM - 0.11)), found)
-    draw_table(figure, TOP, _COLUMNS, _rows(found), left=LEFT + 0.49)
+    _draw_ceilings(figure.add_axes((LEFT + 0.03, BOTTOM + 0.06, 0.35, TOP - BOTTOM - 0.11)), found)
+    draw_table(figure, TOP, _COLUMNS, _rows(found), left=LEFT + 0.41)
     return figure
 
 
@@ -87,6 +88,8 @@ def _draw_ceilings(axes: Axes, found: Roofline) -> None:
         axes.scatter(_intensity(point), _rate(point), s=area, color=colour, alpha=0.55, linewidth=0, zorder=2)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
     axes.set_xlim(float(x[0]), float(x[-1]))
     axes.set_title("Kernels under the measured ceilings", pad=12)
     axes.set_xlabel(
@@ -107,9 +110,10 @@ def _rate(point: Point) -> float:
 def _rows(found: Roofline) -> list[list[Cell | str]]:
     """The slowest kernels, slowest first, and the rest as one."""
     total = found.total.time_ns
-    ordered = sorted(enumerate(found.points), key=lambda item: -item[1].time_ns)
+    both = enumerate(zip(found.points, found.undisturbed, strict=True))
+    ordered = sorted(both, key=lambda item: -item[1][0].time_ns)
     rows: list[list[Cell | str]] = []
-    for step, point in ordered[:ROWS]:
+    for step, (point, quick) in ordered[:ROWS]:
         share = Cell(f"{100 * point.share:.0f} %", bar=min(1.0, point.share), bar_colour="#bcdcf2")
         if point.share >= NEAR:
             share = Cell(share.text, GOOD, bar=share.bar, bar_colour=share.bar_colour)
@@ -121,20 +125,21 @@ def _rows(found: Roofline) -> list[list[Cell | str]]:
                 f"{100 * point.time_ns / total:.1f} %",
                 point.limit,
                 share,
+                f"{100 * quick.share:.0f} %",
             ]
         )
-    rest = [point for _, point in ordered[ROWS:]]
+    rest, quick_rest = (tuple(pair[i] for _, pair in ordered[ROWS:]) for i in (0, 1))
     if rest:
-        time, bound = sum(p.time_ns for p in rest), sum(p.bound_ns for p in rest)
-        said = Cell(f"{100 * bound / time:.0f} %", MUTED)
+        whole, quick_whole = sum_of(rest), sum_of(quick_rest)
         rows.append(
             [
                 "",
                 Cell(f"{len(rest)} faster kernels", MUTED),
-                duration(time),
-                f"{100 * time / total:.1f} %",
+                duration(whole.time_ns),
+                f"{100 * whole.time_ns / total:.1f} %",
                 "",
-                said,
+                Cell(f"{100 * whole.share:.0f} %", MUTED),
+                Cell(f"{100 * quick_whole.share:.0f} %", MUTED),
             ]
         )
     return rows

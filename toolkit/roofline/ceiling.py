@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from .probe import SIZES, Probe
 from .work import Work
@@ -25,7 +26,7 @@ class Ceiling:
     copy_gbps: Mapping[int, float]
 
     @staticmethod
-    def of(probes: Sequence[Probe], steps_ns: Sequence[Sequence[int]]) -> Ceiling:
+    def of(probes: Sequence[Probe], steps_ns: npt.ArrayLike) -> Ceiling:
         """From the times of the probe's steps, a row a run."""
         medians = np.median(np.asarray(steps_ns, np.float64), axis=0)
         gbps = {p.label: p.bytes / ns for p, ns in zip(probes, medians, strict=True)}
