@@ -56,14 +56,16 @@ def obtain(recipe: Recipe, files: Mapping[str, bytes] | None = None) -> Build:
     found = _cached(recipe)
     if found is not None:
         return found
-    with tempfile.TemporaryDirectory(prefix="fusekit-sweep-") as folder:
-        if files is not None:
+    if files is None:
+        _compile_elsewhere(recipe)
+    else:
+        with tempfile.TemporaryDirectory(prefix="fusekit-sweep-") as folder:
             for name, content in files.items():
                 file = Path(folder, name)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
             recipe = replace(recipe, model=str(Path(folder, next(iter(files)))))
-        _compile_elsewhere(recipe)
+            _compile_elsewhere(recipe)
     built = _cached(recipe)
     assert built is not None
     return built
