@@ -48,6 +48,15 @@ def joined(*channels: int, size: int = 5) -> tuple[Net, Graph]:
     )
 
 
+def widened(channels: int, before: int, after: int) -> tuple[Net, Graph]:
+    """The sums of a convolution are padded themselves, before an addition."""
+    net, total = Net(), before + channels + after
+    pads = (0, before, 0, 0, 0, after, 0, 0)
+    sums = net.conv(pooled(net, 16, 5), channels, 3)
+    wide = net.node("Pad", (1, total, 5, 5), sums, pads=pads, value=-0.25)
+    return net, net.graph(net.unary("Sigmoid", net.binary("Add", wide, pooled(net, total, 5))))
+
+
 def convolution(graph: Graph, target: str) -> Kernel:
     """The last one."""
     kernels = [step.kernel for step in lower_graph(graph, Options(target=target)).lowered]
@@ -69,11 +78,14 @@ def gathered(kernel: Kernel, patch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3", "x86-64-v4", "cortex-a53", "cortex-a76"])
-@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "before", "after", "group"),
+    [(32, 0, 32, False), (32, 0, 32, True), (24, 0, 4, False), (21, 3, 8, True)],
+)
 def test_padded_channels_are_read_by_vectors(
-    target: str, group: bool, monkeypatch: pytest.MonkeyPatch
+    target: str, channels: int, before: int, after: int, group: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, graph = padded(32, 0, 32, group)
+    _, graph = padded(channels, before, after, group)
     kernel = convolution(graph, target)
     assert "guard" in str(kernel), "the pad is in the kernel"
     assert gathered(kernel, monkeypatch) == 0
@@ -91,7 +103,7 @@ def test_the_code_does_not_grow_with_the_parts() -> None:
 NETS = {
     "behind": padded(32, 0, 32), "before": padded(48, 16, 0), "both": padded(24, 20, 28), "odd": padded(13, 5, 19), "few": padded(3, 1, 1),
     "depthwise": padded(32, 0, 32, group=True), "depthwise odd": padded(21, 8, 34, group=True), "one column": padded(64, 64, 128, size=1),
-    "two": joined(24, 40), "tail": joined(16, 32, 5), "many": joined(*[8] * 12), "many odd": joined(7, 9, 1, 30, 2, 8, 8, 16, 3),
+    "sums": widened(24, 0, 8), "sums odd": widened(13, 6, 9), "two": joined(24, 40), "tail": joined(16, 32, 5), "many": joined(*[8] * 12), "many odd": joined(7, 9, 1, 30, 2, 8, 8, 16, 3),
 }  # fmt: skip
 
 
