@@ -59,10 +59,10 @@ def _draw_summary(figure: Figure, chapter: Chapter, record: RunRecord) -> float:
     y = _draw_counts(figure, chapter)
     kinds = _kinds(record)
     bottom = draw_table(figure, y, _KINDS, kinds[:MOST_KINDS])
-    if len(kinds) > MOST_KINDS:
-        figure.text(
-            LEFT, bottom - ROW / 2, f"and {len(kinds) - MOST_KINDS} rarer kinds", fontsize=8.2, color=MUTED
-        )
+    rarer = len(kinds) - MOST_KINDS
+    if rarer > 0:
+        said = f"and {rarer} rarer {'kind' if rarer == 1 else 'kinds'}"
+        figure.text(LEFT, bottom - ROW * 0.7, said, fontsize=8.2, color=MUTED)
         bottom -= ROW
     return bottom - ROW
 
