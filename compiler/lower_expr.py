@@ -283,48 +283,45 @@ class _Evaluation:
             return self.value(inside)
         runs = self._runs(undecided)
         if runs is not None:
-            return self._joined(
+            return self._by_runs(
                 [(first, lanes, inside if holds else outside) for first, lanes, holds in runs]
             )
         uniform = self.clamp != "lane" and all(lane_step(b.index, self.point) == 0 for b in undecided)
         either = _Evaluation(self.lowering, self.point, self.acc, "whole" if uniform else "lane")
         return self.e.builder.select(self._mask(undecided), either.value(inside), either.value(outside))
 
-    def _runs(self, bounds: list[Bound]) -> list[tuple[int, int, bool]] | None:
-        """(first lane, lanes, whether they are inside) of lanes next to each other; None where one of them is not decided."""
+    def _runs(self, undecided: list[Bound]) -> list[tuple[int, int, bool]] | None:
+        """(first lane, lanes, whether they are inside) of lanes next to each other, by bounds that hold for some lanes and not for others; None where a lane is not decided."""
         verdicts: list[bool] = []
         for number in range(self.point.lanes):
-            each = {bound_verdict(self.e, bound, lane_point(self.point, number)) for bound in bounds}
+            each = {bound_verdict(self.e, bound, lane_point(self.point, number)) for bound in undecided}
             if False not in each and None in each:
                 return None
             verdicts.append(False not in each)
         runs, first = [], 0
-        for holds, lanes in ((holds, len([*same])) for holds, same in itertools.groupby(verdicts)):
-            runs.append((first, lanes, holds))
+        for inside, group in itertools.groupby(verdicts):
+            lanes = sum(1 for _ in group)
+            runs.append((first, lanes, inside))
             first += lanes
         return runs
 
-    def _joined(self, parts: list[tuple[int, int, Expr]]) -> Value:
-        """One vector of Exprs that each give the lanes from the first one on: as many as there are."""
+    def _by_runs(self, parts: list[tuple[int, int, Expr]]) -> Value:
+        """One vector of Exprs that each give so many lanes from a first one on: all lanes together."""
         e, point = self.e, self.point
-        assert point.lane is not None, "a single lane has no parts"
         whole: Value | None = None
         for first, lanes, expr in parts:
-            here = point.at(point.lane, point.coords[point.lane] + first).over(point.lane, lanes)
-            value = e.widened(self._over(first, lanes, here).value(expr), point.lanes)
-            behind = [*range(first), *range(point.lanes, 2 * point.lanes - first)]
-            whole = value if whole is None else e.shuffled(whole, value, behind)
+            value = e.widened(self._at_lanes(first, lanes).value(expr), point.lanes)
+            order = [*range(first), *range(point.lanes, 2 * point.lanes - first)]
+            whole = value if whole is None else e.shuffled(whole, value, order)
         return whole
 
-    def _over(self, first: int, lanes: int, point: Point) -> _Evaluation:
-        """The same over so many of the lanes, which `point` has."""
-
-        def cut(vector: Value | None) -> Value | None:
-            return None if vector is None else self.e.shuffled(vector, vector, range(first, first + lanes))
-
-        there = self.loaded
-        loaded = None if there is None else lambda load: cut(there(load))
-        return _Evaluation(self.lowering, point, cut(self.acc), self.clamp, loaded)
+    def _at_lanes(self, first: int, lanes: int) -> _Evaluation:
+        """The evaluation at `lanes` of the lanes. Loads are its own: those that are there already were made for all lanes, of which some may be outside a buffer."""
+        point, acc = self.point, self.acc
+        assert point.lane is not None, "a single lane has no parts"
+        here = point.at(point.lane, point.coords[point.lane] + first).over(point.lane, lanes)
+        own = None if acc is None else self.e.shuffled(acc, acc, range(first, first + lanes))
+        return _Evaluation(self.lowering, here, own, self.clamp)
 
     def _mask(self, bounds: list[Bound]) -> Value:
         """Which lanes are inside; one i1 for all where the bounds do not depend on the lane."""
@@ -385,6 +382,7 @@ def split_points(exprs: tuple[Expr, ...], axis: Axis) -> list[int]:
             scale = bound.index.coefficient(axis.id)
             if bound.index.axes == {axis.id} and scale:
                 for limit in (bound.lo, bound.hi):
-                    edge = -((bound.index.const - limit) // scale)
+                    above = bound.index.const - limit
+                    edge = -(above // scale) if scale > 0 else above // -scale + 1
                     points.add(min(max(edge, 0), axis.extent))
     return sorted(points)

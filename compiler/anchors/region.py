@@ -18,7 +18,7 @@ LINE_ELEMENTS = 16
 """float32 elements of a cache line."""
 
 MOST_SPANS = 4
-"""Times that the code of a lane block is written out at most for guards that change along the lanes: more of them are decided lane by lane."""
+"""Times that the code of a lane block is written out at most for guards that change along the lanes, in each block of columns that is code of its own; with more changes none of them is cut at."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def row_blocks(
 def lane_blocks(
     e: Emitter, stage: Stage, place: Place, region: Region, block: Callable[[Coord, int], None]
 ) -> None:
-    """Call ``block(first lane, lanes)`` for every block of lanes of the region, by code of its own where a guard changes along them; the last may be narrower."""
+    """Call ``block(first lane, lanes)`` for every block of lanes of the region, the last of which may be narrower; by code of its own where a guard changes along them."""
     axis, width = axis_of(stage, place.lane), place.block.width(e.target.machine)
     whole, rest = divmod(axis.extent, width)
 
@@ -137,10 +137,11 @@ def lane_blocks(
             blocks * width if isinstance(blocks, int) else e.builder.mul(blocks, e.i64(width), flags=["nsw"])
         )
 
-    for start, end in pairwise(_guard_spans(stage, axis, width)):
-        lo = region.lane_lo if start == 0 else e.maximum(region.lane_lo, start)
-        hi = e.minimum(region.lane_hi, end)
-        e.loop(lanes(lo), lanes(hi), width, full, bounds=(start * width, (end - 1) * width), align=width)
+    for start, end in pairwise(_lane_cuts(stage, axis, width)):
+        first_block = region.lane_lo if start == 0 else e.maximum(region.lane_lo, start)
+        end_block = e.minimum(region.lane_hi, end)
+        bounds = (start * width, (end - 1) * width)
+        e.loop(lanes(first_block), lanes(end_block), width, full, bounds=bounds, align=width)
     if rest:
         tail = Coord.at(whole * width)
         if isinstance(region.lane_hi, int):
@@ -149,11 +150,16 @@ def lane_blocks(
             e.when(e.builder.icmp_signed(">", region.lane_hi, e.i64(whole)), lambda: block(tail, rest))
 
 
-def _guard_spans(stage: Stage, axis: Axis, width: int) -> list[int]:
-    """Where to cut the whole blocks of `width` lanes for every guard along them to be decided between two cuts, both ends included: at its edges, around the block that has one inside."""
-    whole = axis.extent // width
-    values = [*(operand.inlined() for operand in stage.operands), *(store.value for store in stage.stores)]
-    edges = split_points((*values, *([stage.init] if stage.init is not None else [])), axis)
+def _lane_cuts(stage: Stage, axis: Axis, width: int) -> list[int]:
+    """Where to cut the whole blocks of `width` lanes, both ends included: where a guard changes along them, and around a block within which one does.
+
+    Then every guard is decided where the code is made. No cuts at all where that would be too much code.
+    """
+    whole, exprs = axis.extent // width, [operand.inlined() for operand in stage.operands]
+    exprs += [store.value for store in stage.stores]
+    if stage.init is not None:
+        exprs.append(stage.init)
+    edges = split_points(tuple(exprs), axis)
     cuts = {min(near, whole) for at in edges for near in (at // width, ceil(at / width))}
     return sorted(cuts) if len(cuts) <= MOST_SPANS + 1 else [0, whole]
 

@@ -128,9 +128,9 @@ def _rows(found: Roofline) -> list[list[Cell | str]]:
                 f"{100 * quick.share:.0f} %",
             ]
         )
-    rest, quick_rest = (tuple(pair[i] for _, pair in ordered[ROWS:]) for i in (0, 1))
+    rest = [pair for _, pair in ordered[ROWS:]]
     if rest:
-        whole, quick_whole = sum_of(rest), sum_of(quick_rest)
+        whole, quick_whole = sum_of([point for point, _ in rest]), sum_of([quick for _, quick in rest])
         rows.append(
             [
                 "",

@@ -8,12 +8,16 @@ import pytest
 import fusekit
 from fusekit.compiler.anchors.turned import rows_together, turned_in
 from fusekit.compiler.compile import Options, Stages, assemble_bundle, lower_graph
+from fusekit.compiler.expr import Const, Guard
 from fusekit.compiler.graph import Graph, Node, Type
+from fusekit.compiler.index import Axis, Bound, Index
 from fusekit.compiler.interpret_graph import run_graph
+from fusekit.compiler.lower_expr import split_points
 from fusekit.compiler.target import TARGETS as ALL
 
 from ..fusion.nets import Net
 from ..property.check import runnable
+from ..property.machine_code import run_machine_code
 
 TARGETS = sorted({"x86-64-v2", "x86-64-v3", "x86-64-v4"} & set(runnable())) or ["host"]
 SIZES = ((4, 4), (5, 7), (15, 16), (17, 33), (31, 100), (127, 19), (3, 64))
@@ -129,3 +133,33 @@ def test_a_wide_tile_is_no_more_code_than_a_narrow_one() -> None:
         stages = lower_graph(net.graph(swapped(net, x)), Options("x86-64-v3"))
         sizes.append(len(assemble_bundle(stages, Options("x86-64-v3"), "").files["model.o"]))
     assert sizes[1] < 6 * sizes[0]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("channels", [8, 11, 16])
+def test_padded_channels_in_reverse_are_read_inside_their_buffer(channels: int, target: str) -> None:
+    net, after = Net(), 5
+    total = channels + after
+    x = net.node(
+        "Pad", (1, total, 8, 8), net.input(1, channels, 8, 8), pads=(0, 0, 0, 0, 0, after, 0, 0), value=0.5
+    )
+    x = net.node("Slice", (1, total, 8, 8), x, starts=(0, total - 1, 0, 0), steps=(1, -1, 1, 1))
+    graph = net.graph(net.node("Transpose", (1, 8, 8, total), x, perm=(0, 2, 3, 1)))
+    stages, feeds = lower_graph(graph, Options(target)), net.feeds()
+    ((_, got),) = run_machine_code(stages.graph, stages.plan, 1, feeds).items()
+    ((_, want),) = run_graph(graph, feeds).items()
+    assert np.array_equal(got, want)
+
+
+@pytest.mark.parametrize(("scale", "const"), [(1, 0), (1, -3), (2, 1), (3, -4), (-1, 12), (-2, 15), (-3, 14)])
+def test_loops_are_split_where_a_guard_changes(scale: int, const: int) -> None:
+    axis, lo, hi = Axis(1, 17), 2, 9
+    value = Guard(
+        "float32",
+        (Bound(Index.of(axis) * scale + const, lo, hi),),
+        Const("float32", 1.0),
+        Const("float32", 0.0),
+    )
+    inside = [lo <= scale * at + const < hi for at in range(axis.extent)]
+    changes = [at for at in range(1, axis.extent) if inside[at] != inside[at - 1]]
+    assert split_points((value,), axis) == [0, *changes, axis.extent]
