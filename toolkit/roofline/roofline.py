@@ -118,7 +118,7 @@ def quickest_steps(times: Floats) -> Floats:
 
 
 def sum_of(points: Sequence[Point]) -> Point:
-    """Several kernels as one; what sets the bound of most of them is not asked."""
+    """Several kernels as one; what sets its bound has no meaning."""
     works = [point.work for point in points]
     work = Work(
         "total",
